@@ -1,0 +1,21 @@
+"""Errors that a user can cause. Each message is one line: what is wrong, where, what to do."""
+
+
+class UserError(ValueError):
+    """Base of every error that the command line reports without a traceback (exit code 2)."""
+
+
+class ConfigError(UserError):
+    """A setting is unknown, misspelt or out of range."""
+
+
+class DataError(UserError):
+    """A data folder, list file or video is missing, broken or too small."""
+
+
+class WeightsError(UserError):
+    """A weight file lacks tensors, has unknown ones, or has tensors of another shape."""
+
+
+class CheckpointError(UserError):
+    """A checkpoint is missing, damaged or was made with other settings."""

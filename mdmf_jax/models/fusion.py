@@ -1,0 +1,82 @@
+"""MMFE: the cross transformer that fuses text and video (CLIP-MDMF; CLIP-FSAR uses it too)."""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from mdmf_jax.models.initializers import torch_bias, torch_kernel
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention with one LayerNorm for queries, keys and values, and a residual."""
+
+    heads: int
+    dropout: float
+
+    @nn.compact
+    def __call__(self, query, context, *, train: bool):
+        """query [N, L, D], context [N, M, D] -> [N, L, D]."""
+        features = query.shape[-1]
+        norm = nn.LayerNorm(epsilon=1e-5, name="norm")
+        normed_query, normed_context = norm(query), norm(context)
+
+        def project(name, x):
+            projected = nn.Dense(features, use_bias=False, kernel_init=torch_kernel, name=name)(x)
+            return projected.reshape(*x.shape[:-1], self.heads, features // self.heads)
+
+        attended = jax.nn.dot_product_attention(
+            project("to_q", normed_query),
+            project("to_k", normed_context),
+            project("to_v", normed_context),
+        )
+        merged = nn.Dense(
+            features, kernel_init=torch_kernel, bias_init=torch_bias(features), name="to_out"
+        )(attended.reshape(query.shape))
+        # The residual takes the query before LayerNorm.
+        return query + nn.Dropout(self.dropout)(merged, deterministic=not train)
+
+
+class FeedForward(nn.Module):
+    """Two linear layers with GELU and a residual; no LayerNorm before or after."""
+
+    hidden: int
+    dropout: float
+
+    @nn.compact
+    def __call__(self, x, *, train: bool):
+        """[N, L, D] -> [N, L, D]."""
+        features = x.shape[-1]
+        drop = nn.Dropout(self.dropout, deterministic=not train)
+        wide = nn.Dense(
+            self.hidden, kernel_init=torch_kernel, bias_init=torch_bias(features), name="fc1"
+        )(x)
+        wide = drop(nn.gelu(wide, approximate=False))
+        narrow = nn.Dense(
+            features, kernel_init=torch_kernel, bias_init=torch_bias(self.hidden), name="fc2"
+        )(wide)
+        return x + drop(narrow)
+
+
+class MultiModalFusion(nn.Module):
+    """MMFE of one view: [text; context] attends to [text; frames].
+
+    Layers after the first are self-attention on the running value.
+    """
+
+    depth: int = 1
+    heads: int = 8
+    hidden: int = 2048
+    attention_dropout: float = 0.2
+    ffn_dropout: float = 0.05
+
+    @nn.compact
+    def __call__(self, text, context, frames, *, train: bool):
+        """text [N, D], context and frames [N, T, D] -> [N, 1 + T, D], the text token first."""
+        x = jnp.concatenate([text[:, None], context], axis=1)
+        attended = jnp.concatenate([text[:, None], frames], axis=1)
+        for layer in range(self.depth):
+            x = CrossAttention(self.heads, self.attention_dropout, name=f"attention{layer}")(
+                x, attended if layer == 0 else x, train=train
+            )
+            x = FeedForward(self.hidden, self.ffn_dropout, name=f"ffn{layer}")(x, train=train)
+        return x

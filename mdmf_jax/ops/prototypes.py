@@ -1,0 +1,19 @@
+"""Class prototypes."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+
+def class_means(
+    support: Float[Array, "W K *rest"], mask: Bool[Array, "W K"] | None = None
+) -> Float[Array, "W *rest"]:
+    """Mean of each class over its shots.
+
+    `mask` says which shots are there, for classes with unequal numbers of shots; each class
+    needs at least one.
+    """
+    if mask is None:
+        return support.mean(axis=1)
+    weights = mask.astype(support.dtype)
+    weights = weights / weights.sum(axis=1, keepdims=True)
+    return jnp.einsum("wk,wk...->w...", weights, support)

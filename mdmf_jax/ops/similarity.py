@@ -1,0 +1,33 @@
+"""Cosine similarity as CLIP-MDMF and CLIP-FSAR compute it."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+EPSILON = 0.01
+
+
+def norm(x: Float[Array, "*batch D"]) -> Float[Array, "*batch"]:
+    """Euclidean norm over the last axis, with gradient zero (not NaN) at the zero vector."""
+    squared = jnp.sum(x * x, axis=-1)
+    positive = squared > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, squared, 1.0)), 0.0)
+
+
+def cosine(
+    x: Float[Array, "*batch D"], y: Float[Array, "*batch D"], epsilon: float = EPSILON
+) -> Float[Array, "*batch"]:
+    """Cosine of matching vectors; the leading axes broadcast.
+
+    `epsilon` is added to the product of the norms (it is not a lower bound), as in the
+    published code of CLIP-MDMF and CLIP-FSAR.
+    """
+    return jnp.sum(x * y, axis=-1) / (norm(x) * norm(y) + epsilon)
+
+
+def pairwise_cosine(
+    x: Float[Array, "*batch N D"], y: Float[Array, "*batch M D"], epsilon: float = EPSILON
+) -> Float[Array, "*batch N M"]:
+    """Cosine of every vector of `x` with every vector of `y`; epsilon as in `cosine`."""
+    products = jnp.einsum("...nd,...md->...nm", x, y)
+    norms = norm(x)[..., :, None] * norm(y)[..., None, :]
+    return products / (norms + epsilon)
