@@ -238,7 +238,5 @@ def _diagnostics(prompted: Prompted, views: dict[str, View]) -> dict[str, jax.Ar
         "query_frames_kept": prompted.query_kept,
     }
     for name, view in views.items():
-        diagnostics |= {
-            f"{name}_{field}": value for field, value in view._asdict().items()
-        }
+        diagnostics |= {f"{name}_{field}": value for field, value in view._asdict().items()}
     return diagnostics

@@ -43,7 +43,7 @@ def _softmin(values: list[Array], smoothing: float) -> tuple[Array, list[Array]]
 
 
 def _cumulative_costs(costs: Array, smoothing: float) -> tuple[Array, Array]:
-    """Table C of `costs` [L, M, pairs]: its first row [M+2, pairs], the others [L-1, M+2, pairs]."""
+    """Table C of `costs` [L, M, pairs]: first row [M+2, pairs], other rows [L-1, M+2, pairs]."""
     _, columns, pairs = costs.shape
     last = columns + 1
     zero = jnp.zeros((1, pairs), costs.dtype)

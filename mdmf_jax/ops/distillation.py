@@ -25,9 +25,7 @@ class ViewScores(NamedTuple):
         return jax.nn.softmax(self.text).max(-1), jax.nn.softmax(self.visual).max(-1)
 
 
-def kl_divergence(
-    teacher: Float[Array, "Q W"], student: Float[Array, "Q W"]
-) -> Float[Array, "Q"]:
+def kl_divergence(teacher: Float[Array, "Q W"], student: Float[Array, "Q W"]) -> Float[Array, "Q"]:
     """KL(softmax(teacher) || softmax(student)) over the classes."""
     log_teacher = jax.nn.log_softmax(teacher)
     return jnp.sum(jnp.exp(log_teacher) * (log_teacher - jax.nn.log_softmax(student)), axis=-1)
@@ -99,9 +97,9 @@ def mutual_distillation(
         local_leads = global_leads = None
     else:
         local_leads, global_leads = reliable_view(local, global_, condition)
-    loss = jnp.zeros((), local.visual.dtype)
+    taught = []
     if direction != "global_to_local":
-        loss += _taught(local, global_, local_leads, teacher_gradient)
+        taught.append(_taught(local, global_, local_leads, teacher_gradient))
     if direction != "local_to_global":
-        loss += _taught(global_, local, global_leads, teacher_gradient)
-    return loss
+        taught.append(_taught(global_, local, global_leads, teacher_gradient))
+    return sum(taught)
