@@ -17,7 +17,7 @@ class CrossAttention(nn.Module):
     def __call__(self, query, context, *, train: bool):
         """query [N, L, D], context [N, M, D] -> [N, L, D]."""
         features = query.shape[-1]
-        norm = nn.LayerNorm(epsilon=1e-5, name="norm")
+        norm = nn.LayerNorm(epsilon=1e-5, use_fast_variance=False, name="norm")
         normed_query, normed_context = norm(query), norm(context)
 
         def project(name, x):

@@ -81,13 +81,12 @@ class Prompted(NamedTuple):
 
 
 class View(NamedTuple):
-    """One view: fused tokens (text first) of prototypes and queries, and their distance."""
+    """One view: temporal context, and fused tokens (text first) of prototypes and queries."""
 
     context_support: jax.Array  # [W, K, T, D]
     context_query: jax.Array  # [Q, T, D]
     prototypes: jax.Array  # [W, 1 + T, D]
     query: jax.Array  # [Q, 1 + T, D]
-    distance: jax.Array  # [Q, W]
 
 
 class MDMF(nn.Module):
@@ -140,8 +139,9 @@ class MDMF(nn.Module):
         if not self.config.pps:
             query_text = jnp.zeros_like(query_text)
         views = self._views(support, query, prompts, query_text, train)
-        logits = -sum(view.distance for view in views.values())
-        diagnostics = _diagnostics(prompted, views)
+        distances = self._distances(views)
+        logits = -sum(distances.values())
+        diagnostics = _diagnostics(prompted, views, distances)
         if class_table is not None:
             diagnostics["class_logits"] = self._class_logits(prompted, class_table)
         losses = {}
@@ -173,15 +173,13 @@ class MDMF(nn.Module):
         videos = jnp.concatenate([support.reshape(way * shot, *rest), query])
         texts = jnp.concatenate([jnp.repeat(prompts, shot, axis=0), query_text])
 
+        def by_class(x):
+            return x[: way * shot].reshape(way, shot, *x.shape[1:])
+
         def view(context, fusion) -> View:
             fused = fusion(texts, context, videos, train=train)  # [W K + Q, 1 + T, D]
-            supports = fused[: way * shot].reshape(way, shot, *fused.shape[1:])
-            prototypes, queries = class_means(supports), fused[way * shot :]
-            distance = otam_distance(
-                queries[:, 1:], prototypes[:, 1:], self.config.smoothing, self.config.bidirectional
-            )
-            context_support = context[: way * shot].reshape(support.shape)
-            return View(context_support, context[way * shot :], prototypes, queries, distance)
+            prototypes, queries = class_means(by_class(fused)), fused[way * shot :]
+            return View(by_class(context), context[way * shot :], prototypes, queries)
 
         views = {}
         if self.config.views in ("both", "local"):
@@ -191,6 +189,16 @@ class MDMF(nn.Module):
         if self.config.views == "neither":
             views["plain"] = view(videos, self.local_fusion)
         return views
+
+    def _distances(self, views: dict[str, View]) -> dict[str, jax.Array]:
+        """OTAM distance [Q, W] of each view, between frame tokens (the text token left out)."""
+        distances = otam_distance(
+            jnp.stack([view.query[:, 1:] for view in views.values()]),
+            jnp.stack([view.prototypes[:, 1:] for view in views.values()]),
+            self.config.smoothing,
+            self.config.bidirectional,
+        )
+        return dict(zip(views, distances, strict=True))
 
     def _class_logits(self, prompted: Prompted, class_table):
         """Image-text logits of supports, class after class, then queries [W K + Q, C]."""
@@ -210,8 +218,8 @@ class MDMF(nn.Module):
             losses["class"] = cross_entropy(diagnostics["class_logits"], real, c.reduction)
         if c.views == "both":
             losses["distillation"] = mutual_distillation(
-                self._scores(views["local"]),
-                self._scores(views["global"]),
+                self._scores(views["local"], diagnostics["local_distance"]),
+                self._scores(views["global"], diagnostics["global_distance"]),
                 direction=PUBLISHED_DIRECTIONS.get(c.direction, c.direction),
                 condition=c.condition,
                 teacher_gradient=c.teacher_gradient,
@@ -223,13 +231,13 @@ class MDMF(nn.Module):
         )
         return losses
 
-    def _scores(self, view: View) -> ViewScores:
+    def _scores(self, view: View, distance) -> ViewScores:
         token = {"text": 0, "first_frame": 1}[self.config.text_token]
         text = pairwise_cosine(view.query[:, token], view.prototypes[:, token])
-        return ViewScores(text=text, visual=-view.distance)
+        return ViewScores(text=text, visual=-distance)
 
 
-def _diagnostics(prompted: Prompted, views: dict[str, View]) -> dict[str, jax.Array]:
+def _diagnostics(prompted: Prompted, views: dict[str, View], distances) -> dict[str, jax.Array]:
     diagnostics = {
         "prompt_choice": prompted.choice,
         "prompt_probability": prompted.probability,
@@ -239,4 +247,5 @@ def _diagnostics(prompted: Prompted, views: dict[str, View]) -> dict[str, jax.Ar
     }
     for name, view in views.items():
         diagnostics |= {f"{name}_{field}": value for field, value in view._asdict().items()}
+        diagnostics[f"{name}_distance"] = distances[name]
     return diagnostics

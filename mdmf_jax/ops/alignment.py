@@ -119,19 +119,25 @@ def alignment_cost(
     return _alignment_cost(flat, smoothing).reshape(batch)
 
 
+def _bidirectional_cost(costs: Array, smoothing: float) -> Array:
+    """Sum of the alignment costs with rows and columns as they are and exchanged."""
+    exchanged = jnp.swapaxes(costs, -1, -2)
+    if costs.shape == exchanged.shape:  # one recursion to compile instead of two
+        return alignment_cost(jnp.stack([costs, exchanged]), smoothing).sum(axis=0)
+    return alignment_cost(costs, smoothing) + alignment_cost(exchanged, smoothing)
+
+
 def otam_distance(
-    query: Float[Array, "Q T D"],
-    prototypes: Float[Array, "W S D"],
+    query: Float[Array, "*views Q T D"],
+    prototypes: Float[Array, "*views W S D"],
     smoothing: float = 0.5,
     bidirectional: bool = True,
-) -> Float[Array, "Q W"]:
+) -> Float[Array, "*views Q W"]:
     """OTAM distance of every query to every prototype, from frame costs 1 - cosine.
 
     The rows of the alignment are the frames of the query. With `bidirectional` the cost with
     rows and columns exchanged is added.
     """
-    costs = 1.0 - pairwise_cosine(query[:, None], prototypes[None])  # [Q, W, T, S]
-    distance = alignment_cost(costs, smoothing)
-    if bidirectional:
-        distance = distance + alignment_cost(jnp.swapaxes(costs, -1, -2), smoothing)
-    return distance
+    costs = 1.0 - pairwise_cosine(query[..., :, None, :, :], prototypes[..., None, :, :, :])
+    align = _bidirectional_cost if bidirectional else alignment_cost  # [*views, Q, W, T, S]
+    return align(costs, smoothing)

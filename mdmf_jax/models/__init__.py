@@ -1,0 +1,1 @@
+"""Flax modules: encoders and few-shot methods."""

@@ -1,0 +1,132 @@
+"""Sizes of a CLIP model, and their Hugging Face spelling (`config.json`)."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from mdmf_jax.errors import ConfigError
+
+ACTIVATIONS = ("quick_gelu", "gelu")
+
+# The end token id that older Hugging Face CLIP configs give by mistake; see `TextConfig`.
+LEGACY_EOS = 2
+
+
+@dataclass(frozen=True)
+class TowerConfig:
+    """Sizes shared by the image and the text transformer."""
+
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    hidden_act: str = "quick_gelu"
+    layer_norm_eps: float = 1e-5
+
+    def __post_init__(self) -> None:
+        if self.hidden_act not in ACTIVATIONS:
+            known = ", ".join(ACTIVATIONS)
+            raise ConfigError(f"CLIP hidden_act is {self.hidden_act!r}; known are: {known}")
+        if self.hidden_size % self.num_attention_heads:
+            raise ConfigError(
+                f"CLIP hidden_size {self.hidden_size} is no multiple of "
+                f"num_attention_heads {self.num_attention_heads}"
+            )
+
+
+@dataclass(frozen=True)
+class VisionConfig(TowerConfig):
+    """Image tower (ViT): square images of `image_size` pixels, square patches."""
+
+    image_size: int = 224
+    patch_size: int = 16
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.image_size % self.patch_size:
+            raise ConfigError(
+                f"CLIP image_size {self.image_size} is no multiple of patch_size {self.patch_size}"
+            )
+
+    @property
+    def num_patches(self) -> int:
+        return (self.image_size // self.patch_size) ** 2
+
+
+@dataclass(frozen=True)
+class TextConfig(TowerConfig):
+    """Text tower.
+
+    The feature of a text is read at the first `eos_token_id`. Where a config says 2 (older
+    Hugging Face configs, whose tokenizer never writes that id as an end token), it is read at
+    the largest id, as OpenAI's code does.
+    """
+
+    vocab_size: int = 49408
+    max_position_embeddings: int = 77
+    eos_token_id: int = 49407
+
+
+@dataclass(frozen=True)
+class CLIPConfig:
+    """Both towers and the size D of the space they share."""
+
+    vision: VisionConfig
+    text: TextConfig
+    projection_dim: int = 512
+
+
+# What `CLIPConfig` of transformers takes for a key that config.json does not have.
+_VISION_DEFAULTS = dict(
+    hidden_size=768,
+    intermediate_size=3072,
+    num_hidden_layers=12,
+    num_attention_heads=12,
+    image_size=224,
+    patch_size=32,
+)
+_TEXT_DEFAULTS = dict(
+    hidden_size=512, intermediate_size=2048, num_hidden_layers=12, num_attention_heads=8
+)
+
+
+def from_huggingface(config: Mapping[str, Any]) -> CLIPConfig:
+    """CLIPConfig of a Hugging Face CLIP's `config.json`, read as transformers reads it.
+
+    Raises:
+        ConfigError: the config is not a CLIP's, or has something this package does not know
+            (another activation, images that do not have three channels).
+    """
+    kind = config.get("model_type", "clip")
+    if kind != "clip":
+        raise ConfigError(f"config.json describes a {kind!r} model, expected model_type 'clip'")
+    vision, text = _section(config, "vision_config"), _section(config, "text_config")
+    if vision.get("num_channels", 3) != 3:
+        raise ConfigError(f"CLIP num_channels is {vision['num_channels']}, only 3 is supported")
+    return CLIPConfig(
+        vision=VisionConfig(**_known(VisionConfig, _VISION_DEFAULTS, vision)),
+        text=TextConfig(**_known(TextConfig, _TEXT_DEFAULTS, text)),
+        projection_dim=config.get("projection_dim", 512),
+    )
+
+
+def to_huggingface(config: CLIPConfig) -> dict[str, Any]:
+    """`config.json` of a Hugging Face `CLIPModel` of these sizes."""
+    shared = {"projection_dim": config.projection_dim}
+    return {
+        "architectures": ["CLIPModel"],
+        "model_type": "clip",
+        **shared,
+        "vision_config": {"model_type": "clip_vision_model", **shared, **asdict(config.vision)},
+        "text_config": {"model_type": "clip_text_model", **shared, **asdict(config.text)},
+    }
+
+
+def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    # Old files say the same twice; transformers lets `*_config_dict` win.
+    return config.get(f"{name}_dict") or config.get(name) or {}
+
+
+def _known(kind: type, defaults: dict[str, Any], section: Mapping[str, Any]) -> dict[str, Any]:
+    names = {field.name for field in fields(kind)}
+    return defaults | {key: value for key, value in section.items() if key in names}

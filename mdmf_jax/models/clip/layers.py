@@ -1,0 +1,110 @@
+"""Transformer layers shared by CLIP's image and text towers.
+
+Modules and parameters are named as in Hugging Face's FlaxCLIPModel. Initial values follow
+OpenAI's CLIP (Radford et al. 2021, published code).
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from mdmf_jax.models.clip.config import TowerConfig
+
+
+def quick_gelu(x: jax.Array) -> jax.Array:
+    """x * sigmoid(1.702 x), the activation of OpenAI's CLIP."""
+    return x * jax.nn.sigmoid(1.702 * x)
+
+
+def activation(name: str, x: jax.Array) -> jax.Array:
+    """Applies `quick_gelu`, or `gelu` in its exact (erf) form."""
+    return quick_gelu(x) if name == "quick_gelu" else jax.nn.gelu(x, approximate=False)
+
+
+def layer_norm(config: TowerConfig, dtype: jnp.dtype, name: str | None = None) -> nn.LayerNorm:
+    """LayerNorm whose mean and variance are float32 also where `dtype` is smaller."""
+    # The two-pass variance: E[x^2] - E[x]^2 cancels when the mean is large.
+    return nn.LayerNorm(
+        epsilon=config.layer_norm_eps, use_fast_variance=False, dtype=dtype, name=name
+    )
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention. [N, L, D] -> [N, L, D]. `causal`: no look at later tokens."""
+
+    config: TowerConfig
+    causal: bool = False
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        size, heads = self.config.hidden_size, self.config.num_attention_heads
+        inward = nn.initializers.normal(size**-0.5)
+        outward = nn.initializers.normal((2 * self.config.num_hidden_layers * size) ** -0.5)
+
+        def project(name: str) -> jax.Array:
+            y = nn.Dense(size, kernel_init=inward, dtype=self.dtype, name=name)(x)
+            return y.reshape(*y.shape[:-1], heads, size // heads)  # [N, L, heads, D / heads]
+
+        mixed = jax.nn.dot_product_attention(
+            project("q_proj"), project("k_proj"), project("v_proj"), is_causal=self.causal
+        )
+        mixed = mixed.reshape(x.shape)
+        return nn.Dense(size, kernel_init=outward, dtype=self.dtype, name="out_proj")(mixed)
+
+
+class MLP(nn.Module):
+    """Two dense layers with the tower's activation. [N, L, D] -> [N, L, D]."""
+
+    config: TowerConfig
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        config, size = self.config, self.config.hidden_size
+        inward = nn.initializers.normal((2 * size) ** -0.5)
+        outward = nn.initializers.normal((2 * config.num_hidden_layers * size) ** -0.5)
+        x = nn.Dense(config.intermediate_size, kernel_init=inward, dtype=self.dtype, name="fc1")(x)
+        x = activation(config.hidden_act, x)
+        return nn.Dense(size, kernel_init=outward, dtype=self.dtype, name="fc2")(x)
+
+
+class EncoderLayer(nn.Module):
+    """Pre-norm transformer block. [N, L, D] -> [N, L, D]."""
+
+    config: TowerConfig
+    causal: bool = False
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        normed = layer_norm(self.config, self.dtype, "layer_norm1")(x)
+        x = x + Attention(self.config, self.causal, self.dtype, name="self_attn")(normed)
+        normed = layer_norm(self.config, self.dtype, "layer_norm2")(x)
+        return x + MLP(self.config, self.dtype, name="mlp")(normed)
+
+
+class EncoderLayers(nn.Module):
+    """The stack of blocks, named "0", "1", ... [N, L, D] -> [N, L, D]."""
+
+    config: TowerConfig
+    causal: bool = False
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        for index in range(self.config.num_hidden_layers):
+            x = EncoderLayer(self.config, self.causal, self.dtype, name=str(index))(x)
+        return x
+
+
+class Encoder(nn.Module):
+    """Transformer without embeddings and final LayerNorm. [N, L, D] -> [N, L, D]."""
+
+    config: TowerConfig
+    causal: bool = False
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return EncoderLayers(self.config, self.causal, self.dtype, name="layers")(x)

@@ -1,0 +1,1 @@
+"""Other people's checkpoints, converted to this package's parameters."""

@@ -1,0 +1,169 @@
+"""CLIP in the Hugging Face layout: a folder with config.json, model.safetensors and a tokenizer."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from mdmf_jax.errors import ConfigError, WeightsError
+from mdmf_jax.models.clip.config import CLIPConfig, from_huggingface, to_huggingface
+from mdmf_jax.models.clip.model import CLIP
+from mdmf_jax.models.clip.tokenizer import Tokenizer
+from mdmf_jax.weights.layers import dense_rules, norm_rules
+from mdmf_jax.weights.table import Ignored, Rule, keep, rule, to_params, to_tensors, transpose
+
+
+class LoadedCLIP(NamedTuple):
+    """A CLIP ready for use: `CLIPVision(config)`, `CLIPText(config)` and `CLIP(config)` take
+    the parameters (float32 numpy arrays; the towers take their own two branches)."""
+
+    config: CLIPConfig
+    params: dict[str, Any]
+    tokenizer: Tokenizer
+
+
+def _blocks(tower: str) -> list[Rule]:
+    source, target = f"{tower}.encoder.layers.*", f"{tower}/encoder/layers/*"
+    rules = norm_rules(f"{source}.layer_norm1", f"{target}/layer_norm1")
+    rules += norm_rules(f"{source}.layer_norm2", f"{target}/layer_norm2")
+    for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
+        rules += dense_rules(f"{source}.self_attn.{name}", f"{target}/self_attn/{name}")
+    for name in ("fc1", "fc2"):
+        rules += dense_rules(f"{source}.mlp.{name}", f"{target}/mlp/{name}")
+    return rules
+
+
+def _embedding(tower: str, name: str) -> Rule:
+    source, target = f"{tower}.embeddings.{name}", f"{tower}/embeddings/{name}"
+    return rule(f"{source}.weight", f"{target}/embedding", keep(2))
+
+
+RULES: tuple[Rule, ...] = (
+    rule("logit_scale", "logit_scale", keep(0)),
+    rule("visual_projection.weight", "visual_projection/kernel", transpose(1, 0)),
+    rule("text_projection.weight", "text_projection/kernel", transpose(1, 0)),
+    rule(
+        "vision_model.embeddings.class_embedding",
+        "vision_model/embeddings/class_embedding",
+        keep(1),
+    ),
+    rule(  # [out, in, height, width] -> [height, width, in, out]
+        "vision_model.embeddings.patch_embedding.weight",
+        "vision_model/embeddings/patch_embedding/kernel",
+        transpose(2, 3, 1, 0),
+    ),
+    _embedding("vision_model", "position_embedding"),
+    _embedding("text_model", "position_embedding"),
+    _embedding("text_model", "token_embedding"),
+    *norm_rules("vision_model.pre_layrnorm", "vision_model/pre_layrnorm"),
+    *norm_rules("vision_model.post_layernorm", "vision_model/post_layernorm"),
+    *norm_rules("text_model.final_layer_norm", "text_model/final_layer_norm"),
+    *_blocks("vision_model"),
+    *_blocks("text_model"),
+)
+
+IGNORED = (
+    Ignored("vision_model.embeddings.position_ids", "0, 1, 2, ...; files of old versions"),
+    Ignored("text_model.embeddings.position_ids", "0, 1, 2, ...; files of old versions"),
+)
+
+
+def demo_clip_path() -> Path:
+    """Folder of the small CLIP that comes with this package (trained on the demo's videos)."""
+    return Path(__file__).parents[1] / "assets/demo_clip"
+
+
+def template(config: CLIPConfig) -> dict[str, Any]:
+    """Parameter tree of `CLIP(config)` as shapes; allocates nothing."""
+    side = config.vision.image_size
+    pixels = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+    ids = jax.ShapeDtypeStruct((1, config.text.max_position_embeddings), jnp.int32)
+    return jax.eval_shape(CLIP(config).init, jax.random.key(0), pixels, ids)["params"]
+
+
+def load_clip(directory: str | Path) -> LoadedCLIP:
+    """Reads a CLIP (ViT) that `CLIPModel.save_pretrained` or `save_clip` wrote.
+
+    Files: config.json, model.safetensors (or model.safetensors.index.json and its shards),
+    vocab.json, merges.txt. Half precision becomes float32.
+
+    Raises:
+        WeightsError: a file is missing or broken, or tensors are missing, unknown or misshapen
+            (all of them are named).
+    """
+    directory = Path(directory)
+    if not directory.is_dir():
+        raise WeightsError(f"{directory}: no such folder; expected a CLIP in Hugging Face layout")
+    try:
+        config = from_huggingface(_read_json(directory / "config.json"))
+    except (ConfigError, TypeError) as error:
+        raise WeightsError(f"{directory / 'config.json'}: {error}") from error
+    tokenizer = Tokenizer.from_huggingface(directory)
+    params = to_params(
+        _read_tensors(directory), RULES, template(config), ignored=IGNORED, origin=str(directory)
+    )
+    return LoadedCLIP(config, params, tokenizer)
+
+
+def save_clip(
+    directory: str | Path,
+    config: CLIPConfig,
+    params: Mapping[str, Any],
+    tokenizer: Tokenizer,
+    dtype: Any = np.float32,
+) -> None:
+    """Writes a CLIP that `load_clip` and transformers' `CLIPModel.from_pretrained` read.
+
+    Args:
+        dtype: of the stored numbers, `numpy.float32` or `numpy.float16`.
+
+    Raises:
+        WeightsError: `params` is not the parameter tree of `CLIP(config)`.
+    """
+    directory = Path(directory)
+    tensors = to_tensors(params, RULES)
+    to_params(tensors, RULES, template(config), origin="the parameters to save")
+    stored = {name: np.asarray(x, dtype, order="C") for name, x in tensors.items()}
+    described = to_huggingface(config) | {"dtype": np.dtype(dtype).name}
+    described["text_config"] |= {"bos_token_id": tokenizer.start, "pad_token_id": tokenizer.pad}
+    directory.mkdir(parents=True, exist_ok=True)
+    # "format" is what transformers insists on; it names the layout of the tensors.
+    (directory / "model.safetensors").write_bytes(save(stored, metadata={"format": "pt"}))
+    (directory / "config.json").write_text(json.dumps(described, indent=2) + "\n")
+    tokenizer.save(directory)
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise WeightsError(f"{path}: no such file") from None
+    except ValueError as error:
+        raise WeightsError(f"{path}: not valid JSON ({error})") from error
+
+
+def _read_tensors(directory: Path) -> dict[str, np.ndarray]:
+    """Tensors of model.safetensors, or of the shards that its index names."""
+    index = directory / "model.safetensors.index.json"
+    shards = ["model.safetensors"]
+    if index.is_file() and not (directory / shards[0]).is_file():
+        shards = sorted(set(_read_json(index)["weight_map"].values()))
+    tensors = {}
+    for shard in shards:
+        tensors |= _read_safetensors(directory / shard)
+    return tensors
+
+
+def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such file (PyTorch .bin files must be converted first)")
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise WeightsError(f"{path}: not a safetensors file, or damaged ({error})") from error

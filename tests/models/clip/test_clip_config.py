@@ -1,0 +1,62 @@
+import json
+
+import pytest
+
+from mdmf_jax.errors import ConfigError
+from mdmf_jax.models.clip.config import (
+    CLIPConfig,
+    TextConfig,
+    VisionConfig,
+    from_huggingface,
+    to_huggingface,
+)
+
+
+def small(**changes) -> CLIPConfig:
+    vision = VisionConfig(96, 224, 3, 4, "gelu", 1e-6, image_size=48, patch_size=8)
+    text = TextConfig(64, 160, 2, 2, vocab_size=600, max_position_embeddings=20, eos_token_id=599)
+    return CLIPConfig(vision, text, 40)
+
+
+def test_own_spelling_is_read_back():
+    assert from_huggingface(json.loads(json.dumps(to_huggingface(small())))) == small()
+
+
+def test_absent_keys_have_the_values_transformers_gives_them():
+    transformers = pytest.importorskip("transformers")
+    ours = from_huggingface({"model_type": "clip"})
+    theirs = transformers.CLIPConfig()
+    assert ours.projection_dim == theirs.projection_dim
+    for name in vars(ours.vision):
+        assert getattr(ours.vision, name) == getattr(theirs.vision_config, name), name
+    for name in vars(ours.text):
+        assert getattr(ours.text, name) == getattr(theirs.text_config, name), name
+
+
+def test_transformers_reads_our_spelling():
+    transformers = pytest.importorskip("transformers")
+    theirs = transformers.CLIPConfig(**to_huggingface(small()))
+    assert from_huggingface(theirs.to_dict()) == small()
+
+
+def test_the_older_spelling_of_a_section_wins():
+    config = to_huggingface(small())
+    config["text_config_dict"] = config["text_config"] | {"hidden_size": 32}
+    assert from_huggingface(config).text.hidden_size == 32
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "named"),
+    [
+        (None, {"model_type": "siglip"}, "'siglip'"),
+        ("vision_config", {"hidden_act": "swish"}, "'swish'.*quick_gelu, gelu"),
+        ("vision_config", {"num_channels": 1}, "num_channels is 1"),
+        ("vision_config", {"patch_size": 7}, "48.*patch_size 7"),
+        ("text_config", {"num_attention_heads": 3}, "64.*num_attention_heads 3"),
+    ],
+)
+def test_what_cannot_be_built_is_refused(section, change, named):
+    config = to_huggingface(small())
+    (config if section is None else config[section]).update(change)
+    with pytest.raises(ConfigError, match=named):
+        from_huggingface(config)

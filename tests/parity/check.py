@@ -1,0 +1,116 @@
+"""Compares this package with numbers computed by the published PyTorch code.
+
+    python tests/parity/check.py [DIR ...]
+
+A case is a pair NAME.json (settings) and NAME.npz (expected arrays). Prints a table with the
+largest relative error of every quantity, max|ours - expected| / max|expected|, and exits with
+code 1 if one exceeds its tolerance. Without DIR it runs the cases in this folder.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+HERE = Path(__file__).parent
+EXACT = ("pps_argmax_class", "pps_class")
+TOLERANCES = (  # first matching prefix
+    ("grad", 1e-4),
+    ("pps_probability", 5e-5),
+    ("query_ce_sum", 5e-5),
+    ("class_ce_sum", 5e-5),
+    ("distill_loss", 5e-5),
+    ("total_loss", 5e-5),
+    ("", 1e-5),
+)
+
+
+class Row(NamedTuple):
+    """One compared quantity."""
+
+    case: str
+    quantity: str
+    error: float
+    tolerance: float
+
+    @property
+    def passed(self) -> bool:
+        return self.error <= self.tolerance
+
+
+def tolerance(quantity: str) -> float:
+    """Largest relative error that counts as equal."""
+    if quantity in EXACT:
+        return 0.0
+    return next(value for prefix, value in TOLERANCES if quantity.startswith(prefix))
+
+
+def relative_error(ours, expected) -> float:
+    """max|ours - expected| / max|expected|; infinite where shapes differ or ours is not finite."""
+    ours, expected = np.asarray(ours, np.float64), np.asarray(expected, np.float64)
+    if ours.shape != expected.shape or not np.isfinite(ours).all():
+        return float("inf")
+    difference = np.abs(ours - expected).max()
+    return float(difference / (np.abs(expected).max() or 1.0))
+
+
+def check(settings: Path) -> Iterator[Row]:
+    """Rows of one case."""
+    runner = _runner(settings)
+    ours, expected = runner(settings)
+    for quantity in sorted(expected):
+        if not quantity.startswith("in/"):
+            error = relative_error(ours[quantity], expected[quantity])
+            yield Row(settings.stem, quantity, error, tolerance(quantity))
+    if "logits" in expected and expected["logits"].ndim == 2:
+        wrong = np.argmax(ours["logits"], -1) != np.argmax(expected["logits"], -1)
+        yield Row(settings.stem, "predictions", float(wrong.sum()), 0.0)
+
+
+def find_cases(folders: list[Path]) -> list[Path]:
+    """Settings files that have expected arrays beside them."""
+    found = [path for folder in folders for path in sorted(folder.rglob("*.json"))]
+    return [path for path in found if path.with_suffix(".npz").exists()]
+
+
+def _runner(settings: Path):
+    keys = json.loads(settings.read_text()).keys()
+    if "case" in keys:
+        import mdmf_case
+
+        return mdmf_case.run
+    if "layout" in keys:
+        import clip_case
+
+        return clip_case.run
+    if keys == {"smoothing", "seed"}:
+        import otam_case
+
+        return otam_case.run
+    raise SystemExit(f"error: {settings}: unknown kind of case (keys: {', '.join(keys)})")
+
+
+def main(arguments: list[str]) -> int:
+    cases = find_cases([Path(argument) for argument in arguments] or [HERE])
+    if not cases:
+        print(f"error: no cases (NAME.json and NAME.npz) in {' '.join(arguments)}")
+        return 2
+    rows = []
+    for case in cases:
+        for row in check(case):
+            verdict = "ok" if row.passed else "FAILED"
+            print(
+                f"{row.case:42} {row.quantity:58} {row.error:9.1e} {row.tolerance:7.0e} {verdict}"
+            )
+            rows.append(row)
+    failed = sum(not row.passed for row in rows)
+    print(f"{len(cases)} cases, {len(rows)} quantities, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.path[:0] = [str(HERE), str(HERE.parents[1])]
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,39 @@
+"""Runs both towers of a small CLIP on a parity case."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from synth import state_dict, tensor
+
+from mdmf_jax.models.clip.config import from_huggingface
+from mdmf_jax.models.clip.model import CLIP
+from mdmf_jax.weights import huggingface, openai
+from mdmf_jax.weights.table import to_params
+
+
+def run(settings: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """(our features and logits, the expected ones) of a case.
+
+    No attention mask is used where the case has one: a causal tower does not need it.
+    """
+    case = json.loads(settings.read_text())
+    with np.load(settings.with_suffix(".npz")) as arrays:
+        expected = dict(arrays)
+    tokens = expected.pop("tokens")
+    expected.pop("attention_mask", None)
+    weights = state_dict(case["params"], seed=case["seed"])
+    if case["layout"] == "openai":
+        config, params = openai.load_state_dict(weights)
+    else:
+        config = from_huggingface(case["config"])
+        shapes = huggingface.template(config)
+        params = to_params(weights, huggingface.RULES, shapes, origin=settings.stem)
+    images = tensor("images", case["image_shape"], seed=case["seed"]).transpose(0, 2, 3, 1)
+    variables = {"params": params}
+    ours = {
+        "image_features": CLIP(config).apply(variables, images, method="encode_image"),
+        "text_features": CLIP(config).apply(variables, tokens, method="encode_text"),
+        "logits_per_image": CLIP(config).apply(variables, images, tokens),
+    }
+    return {name: np.asarray(value) for name, value in ours.items()}, expected

@@ -1,0 +1,24 @@
+"""Runs the OTAM recursion on a parity case."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from mdmf_jax.ops.alignment import alignment_cost
+
+
+def run(settings: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(ours, expected): values and the gradient of their sum."""
+    smoothing = json.loads(settings.read_text())["smoothing"]
+    expected = dict(np.load(settings.with_suffix(".npz")))
+    costs = expected.pop("distances")
+
+    def total(costs):
+        values = alignment_cost(costs, smoothing)
+        return values.sum(), values
+
+    gradient, values = jax.grad(total, has_aux=True)(costs)
+    return {"result": values, "grad_of_sum": gradient}, expected
