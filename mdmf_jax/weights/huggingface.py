@@ -139,13 +139,16 @@ def save_clip(
     tokenizer.save(directory)
 
 
-def _read_json(path: Path) -> Any:
+def _read_json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise WeightsError(f"{path}: no such file") from None
     except ValueError as error:
         raise WeightsError(f"{path}: not valid JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise WeightsError(f"{path}: expected a JSON object, found {type(content).__name__}")
+    return content
 
 
 def _read_tensors(directory: Path) -> dict[str, np.ndarray]:
@@ -153,7 +156,7 @@ def _read_tensors(directory: Path) -> dict[str, np.ndarray]:
     index = directory / "model.safetensors.index.json"
     shards = ["model.safetensors"]
     if index.is_file() and not (directory / shards[0]).is_file():
-        shards = sorted(set(_read_json(index)["weight_map"].values()))
+        shards = sorted(set(_read_json(index).get("weight_map", {}).values()))
     tensors = {}
     for shard in shards:
         tensors |= _read_safetensors(directory / shard)

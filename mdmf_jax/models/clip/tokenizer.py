@@ -88,14 +88,20 @@ class Tokenizer:
         the pad token of special_tokens_map.json or tokenizer_config.json, else the end token.
 
         Raises:
-            WeightsError: the files are missing or broken, or lack the start or end token.
+            WeightsError: the files are missing, broken or do not fit each other.
         """
         directory = Path(directory)
-        vocab, merges = _read_files(directory)
-        missing = [repr(token) for token in (START, END) if token not in vocab]
+        try:
+            vocab, merges = _read_files(directory)
+            pad = _pad_token(directory)
+        except (ValueError, KeyError, TypeError) as error:
+            if isinstance(error, WeightsError):
+                raise
+            raise WeightsError(f"{directory}: broken tokenizer files ({error!r})") from error
+        missing = [piece for piece in (START, END, *map("".join, merges)) if piece not in vocab]
         if missing:
-            raise WeightsError(f"{directory}: the vocabulary has no {' and no '.join(missing)}")
-        return cls(vocab, merges, pad=vocab.get(_pad_token(directory), vocab[END]))
+            raise WeightsError(f"{directory}: not in the vocabulary: {', '.join(missing[:5])}")
+        return cls(vocab, merges, pad=vocab.get(pad, vocab[END]))
 
     def save(self, directory: str | Path) -> None:
         """Writes vocab.json, merges.txt and special_tokens_map.json (Hugging Face layout).
@@ -137,17 +143,14 @@ def _read_files(directory: Path) -> tuple[dict[str, int], list[tuple[str, str]]]
     vocab, merges, single = (
         directory / name for name in ("vocab.json", "merges.txt", "tokenizer.json")
     )
-    try:
-        if vocab.is_file() and merges.is_file():
-            lines = merges.read_text(encoding="utf-8").split("\n")
-            pairs = [_pair(line) for line in lines if line and not line.startswith("#version")]
-            return json.loads(vocab.read_text(encoding="utf-8")), pairs
-        if single.is_file():
-            model = json.loads(single.read_text(encoding="utf-8"))["model"]
-            pairs = [_pair(m) if isinstance(m, str) else tuple(m) for m in model["merges"]]
-            return model["vocab"], pairs
-    except (ValueError, KeyError, TypeError) as error:
-        raise WeightsError(f"{directory}: broken tokenizer files ({error})") from error
+    if vocab.is_file() and merges.is_file():
+        lines = merges.read_text(encoding="utf-8").split("\n")
+        pairs = [_pair(line) for line in lines if line and not line.startswith("#version")]
+        return json.loads(vocab.read_text(encoding="utf-8")), pairs
+    if single.is_file():
+        model = json.loads(single.read_text(encoding="utf-8"))["model"]
+        pairs = [_pair(m) if isinstance(m, str) else tuple(m) for m in model["merges"]]
+        return model["vocab"], pairs
     raise WeightsError(f"{directory}: no tokenizer: need vocab.json and merges.txt")
 
 

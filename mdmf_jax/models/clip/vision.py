@@ -1,4 +1,4 @@
-"""CLIP's image tower: a vision transformer (Radford et al. 2021; A.1 ViT-B/16 of CLIP-MDMF)."""
+"""CLIP's image tower: a vision transformer (ViT; Radford et al. 2021)."""
 
 import flax.linen as nn
 import jax

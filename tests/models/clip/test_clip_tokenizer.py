@@ -172,5 +172,11 @@ def test_missing_or_broken_files_are_named(tmp_path):
     with pytest.raises(WeightsError, match="broken tokenizer files"):
         Tokenizer.from_huggingface(tmp_path)
     (tmp_path / "vocab.json").write_text('{"a": 0, "b": 1, "ab": 2}')
-    with pytest.raises(WeightsError, match="startoftext.*endoftext"):
+    with pytest.raises(WeightsError, match="vocabulary: <.startoftext.>, <.endoftext.>$"):
+        Tokenizer.from_huggingface(tmp_path)
+    (tmp_path / "vocab.json").write_text('{"a": 0, "<|startoftext|>": 1, "<|endoftext|>": 2}')
+    with pytest.raises(WeightsError, match="not in the vocabulary: ab$"):
+        Tokenizer.from_huggingface(tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text("[")
+    with pytest.raises(WeightsError, match="broken tokenizer files"):
         Tokenizer.from_huggingface(tmp_path)

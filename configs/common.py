@@ -1,0 +1,144 @@
+"""Every setting with its default. Other config files hold differences only.
+
+    python train.py --config=configs/common.py --workdir=runs/mine \
+        --config.clip.path=CLIP_FOLDER --config.data.root=VIDEO_FOLDER
+
+An argument after the file name sets the settings that people change most:
+`--config=configs/common.py:shot=5,variant=reference`.
+"""
+
+from ml_collections.config_dict import ConfigDict, placeholder
+
+from mdmf_jax.errors import ConfigError
+
+# What may stand after the colon, and the setting it changes.
+ARGUMENTS = {
+    "variant": "variant",
+    "method": "method",
+    "seed": "seed",
+    "way": "episode.way",
+    "shot": "episode.shot",
+}
+
+
+def get_config(arg: str = "") -> ConfigDict:
+    """The default settings. None means: as the variant says."""
+    config = ConfigDict()
+    config.variant = "corrected"  # or "reference": as the published code
+    config.method = "mdmf"  # few-shot method; its options are in the section of its name
+    config.seed = 0  # of parameters, episodes, frames, dropout and prompt draws
+    config.clip = _clip()
+    config.data = _data()
+    config.episode = _episode()
+    config.mdmf = _mdmf()
+    config.train = _train()
+    config.eval = _eval()
+    return apply_argument(config, arg)
+
+
+def apply_argument(config: ConfigDict, arg: str) -> ConfigDict:
+    """Sets what an argument such as "shot=5,variant=reference" says.
+
+    Raises:
+      ConfigError: an unknown name, or a value of the wrong type.
+    """
+    for item in filter(None, arg.split(",")):
+        name, _, value = item.partition("=")
+        if name not in ARGUMENTS or not value:
+            known = ", ".join(f"{key}=..." for key in ARGUMENTS)
+            raise ConfigError(f"config argument {item!r} is unknown; known: {known}")
+        path = ARGUMENTS[name]
+        section, _, field = path.rpartition(".")
+        target = config[section] if section else config
+        kind = type(target[field])
+        try:
+            target[field] = kind(value)
+        except ValueError:
+            kind_name = kind.__name__
+            raise ConfigError(f"config argument {item!r}: {value!r} is no {kind_name}") from None
+    return config
+
+
+def _clip() -> ConfigDict:
+    clip = ConfigDict()
+    clip.path = ""  # folder of a CLIP in Hugging Face's layout; "packaged:demo" is the demo's
+    clip.prompt = "a photo of {}"  # {} stands for the class name
+    clip.normalise = placeholder(str)  # "clip" (mean and deviation) or "none" (pixels 0..1)
+    return clip
+
+
+def _data() -> ConfigDict:
+    data = ConfigDict()
+    data.dataset = "folders"  # or "demo": generated videos, no download
+    data.root = ""  # folder of the videos (demo: where to keep them; "" is the cache folder)
+    data.splits = ""  # folder of the {train,val,test} lists; "": root/{train,val,test}/class
+    data.frames = 8  # frames T sampled from each video
+    data.resize = 256  # short side in pixels after resizing
+    data.crop = 224  # side in pixels of the square crop; the encoder's image size
+    data.flip = placeholder(bool)  # mirror training videos half of the time
+    data.left_right = False  # the classes tell left from right, so mirroring changes them
+    data.cache = False  # keep decoded and resized videos in memory
+    data.loader = "tfdata"  # or "threads": the same batches without TensorFlow
+    data.workers = 8  # threads that decode videos
+    data.prompt_order = placeholder(str)  # "by_name" or "reference" (published reader's order)
+    return data
+
+
+def _episode() -> ConfigDict:
+    episode = ConfigDict()
+    episode.way = 5  # classes W of a training episode
+    episode.shot = 1  # support videos K of each class
+    episode.queries = 5  # query videos of each class
+    return episode
+
+
+def _mdmf() -> ConfigDict:
+    mdmf = ConfigDict()
+    mdmf.frames_kept = 4  # frames of a video that vote on its prompt
+    mdmf.pps = True  # prompts for queries; without, their text token is zero
+    mdmf.pps_at_test = placeholder(str)  # "argmax" or "sample"; training always draws
+    mdmf.text_token = placeholder(str)  # compared as text part: "text" or "first_frame"
+    mdmf.depth = 1  # layers of a fusion transformer
+    mdmf.heads = 8  # its attention heads
+    mdmf.hidden = 2048  # its feed-forward width
+    mdmf.attention_dropout = 0.2  # dropout on the attention's output
+    mdmf.ffn_dropout = 0.05  # dropout in the feed-forward part
+    mdmf.tcn_dropout = 0.1  # dropout in the global context network
+    mdmf.smoothing = 0.5  # temperature of the alignment's soft minimum
+    mdmf.bidirectional = True  # align query with support and support with query
+    mdmf.direction = placeholder(str)  # "local_to_global", "global_to_local", "both"
+    mdmf.condition = placeholder(str)  # "text_and_visual", "text", "visual", "none"
+    mdmf.teacher_gradient = placeholder(bool)  # distillation trains the teacher as well
+    mdmf.reduction = placeholder(str)  # cross entropy's "mean" or "sum" over queries
+    mdmf.views = "both"  # or "local", "global", "neither" (ablations)
+    mdmf.class_weight = 0.0  # weight of the image-text class loss
+    mdmf.query_weight = 1.0  # weight of the queries' cross entropy
+    mdmf.distill_weight = 1.0  # weight of the distillation
+    return mdmf
+
+
+def _train() -> ConfigDict:
+    train = ConfigDict()
+    train.steps = 1250  # optimizer steps; 1250 of 16 episodes are the published 20,000
+    train.episodes_per_step = 16  # episodes whose mean loss makes one step
+    train.learning_rate = 1e-5  # of Adam, constant
+    train.freeze = ()  # regular expressions; parameters whose path matches are not trained
+    train.log_every = 10  # steps between two log lines
+    train.validate_every = 125  # steps between two validations, each with a checkpoint
+    train.validate_episodes = 500  # episodes of a validation
+    train.keep = 2  # newest checkpoints to keep, beside the best one
+    train.select = placeholder(str)  # tested in the end: "best" on validation, or "last"
+    train.model_devices = 1  # devices that share the large matrices; the rest share episodes
+    return train
+
+
+def _eval() -> ConfigDict:
+    evaluation = ConfigDict()
+    evaluation.part = "test"  # part whose classes are tested in the end
+    evaluation.way = 5  # classes of a test episode
+    evaluation.shots = (1, 5)  # numbers of support videos to test
+    evaluation.queries = 1  # query videos of each class
+    evaluation.episodes = 10000  # test episodes
+    evaluation.chunk = 100  # episodes computed at once
+    evaluation.untrained = False  # test the untrained head as well, for comparison
+    return evaluation

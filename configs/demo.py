@@ -1,0 +1,35 @@
+"""The demo: generated videos of moving shapes and the small CLIP that comes with the package.
+
+    python train.py --config=configs/demo.py --workdir=runs/demo
+"""
+
+from ml_collections.config_dict import ConfigDict
+
+from configs import common
+
+
+def get_config(arg: str = "") -> ConfigDict:
+    """Differences to the defaults."""
+    config = common.get_config()
+    config.clip.path = "packaged:demo"
+    config.clip.prompt = "a video of {}"
+
+    config.data.dataset = "demo"
+    config.data.resize = 36
+    config.data.crop = 32
+    config.data.left_right = True
+    config.data.cache = True
+    config.data.loader = "threads"  # starts at once; TensorFlow takes seconds to import
+    config.data.workers = 2
+
+    config.episode.queries = 3
+
+    config.train.steps = 100
+    config.train.learning_rate = 1e-3
+    config.train.freeze = ("^encoder/",)
+    config.train.validate_every = 25
+    config.train.validate_episodes = 200
+
+    config.eval.episodes = 1000
+    config.eval.untrained = True
+    return common.apply_argument(config, arg)

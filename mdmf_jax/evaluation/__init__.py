@@ -1,0 +1,1 @@
+"""Evaluation: features of every video once, then many episodes of them."""

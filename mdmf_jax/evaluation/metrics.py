@@ -1,0 +1,54 @@
+"""Accuracy over episodes and its interval. Plain numpy."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+
+def interval95(accuracies: np.ndarray) -> float:
+    """Half-width of the 95% interval of a mean over episodes [N].
+
+    1.96 standard deviations (ddof 0) over the root of N, as the published evaluations report.
+    """
+    return float(1.96 * np.std(accuracies) / np.sqrt(len(accuracies)))
+
+
+def episode_metrics(
+    answers: Mapping[str, np.ndarray], episodes: Mapping[str, np.ndarray], names: Sequence[str]
+) -> dict[str, Any]:
+    """Metrics of evaluated episodes; shares lie in 0..1.
+
+    Args:
+      answers: "prediction" [N, Q] and perhaps "prompt_choice" [N, Q], classes 0..W-1.
+      episodes: class_ids [N, W], support [N, W, K], query_labels [N, Q].
+      names: of all classes of the part [C].
+
+    Returns:
+      accuracy, interval95 (half-width), prompt_accuracy (share of queries whose chosen prompt
+      is that of their class; None if the method chooses none), per_class (by name, of the
+      classes that occurred), and episodes, way, shot, queries (of each class).
+    """
+    labels = episodes["query_labels"]
+    count, way, shot = episodes["support"].shape
+    right = answers["prediction"] == labels
+    choice = answers.get("prompt_choice")
+    return {
+        "accuracy": float(right.mean()),
+        "interval95": interval95(right.mean(axis=1)),
+        "prompt_accuracy": None if choice is None else float((choice == labels).mean()),
+        "per_class": _per_class(right, episodes["class_ids"], labels, names),
+        "episodes": count,
+        "way": way,
+        "shot": shot,
+        "queries": labels.shape[1] // way,
+    }
+
+
+def _per_class(
+    right: np.ndarray, class_ids: np.ndarray, labels: np.ndarray, names: Sequence[str]
+) -> dict[str, float]:
+    truth = np.take_along_axis(class_ids, labels, axis=1).ravel()  # [N Q], rows of the part
+    total = np.bincount(truth, minlength=len(names))
+    hits = np.bincount(truth, weights=right.ravel(), minlength=len(names))
+    return {name: float(hits[i] / total[i]) for i, name in enumerate(names) if total[i]}

@@ -1,0 +1,60 @@
+"""The results of a run as a JSON file."""
+
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+
+import mdmf_jax
+
+_PACKAGES = {
+    "jax": "jax",
+    "jaxlib": "jaxlib",
+    "flax": "flax",
+    "optax": "optax",
+    "orbax": "orbax-checkpoint",
+    "numpy": "numpy",
+}
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, of this package and of what it computes with."""
+    installed = {name: metadata.version(package) for name, package in _PACKAGES.items()}
+    return {"python": platform.python_version()} | installed | {"mdmf_jax": mdmf_jax.__version__}
+
+
+def hardware() -> dict[str, Any]:
+    """Kind and number of the devices, and the cores of the host."""
+    devices = jax.devices()
+    return {
+        "platform": devices[0].platform,
+        "device": devices[0].device_kind,
+        "devices": len(devices),
+        "cpu_cores": os.cpu_count(),
+    }
+
+
+def task_name(way: int, shot: int) -> str:
+    """Key of an evaluation, such as "5way_1shot"."""
+    return f"{way}way_{shot}shot"
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes the file whole or not at all: under a temporary name, then renamed."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(content, file, indent=2)
+            file.write("\n")
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise

@@ -1,0 +1,1 @@
+"""Training: state, sharding, optimizer, the train step, checkpoints and the loop."""

@@ -1,0 +1,75 @@
+"""The train state, born on its devices."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+from jax.sharding import Mesh
+
+from mdmf_jax.training.optimizer import split_params
+from mdmf_jax.training.sharding import tree_shardings
+
+
+class TrainState(struct.PyTreeNode):
+    """Everything that training changes.
+
+    Attributes:
+      step: optimizer steps done, int32 scalar.
+      params: {"encoder": ..., "head": ...}.
+      opt_state: of the trained parameters only.
+    """
+
+    step: jax.Array
+    params: Any
+    opt_state: Any
+
+
+class StateMaker:
+    """Makes states at step 0: pretrained encoder, random head.
+
+    Args:
+      init_head: key -> parameters of the head.
+      encoder_params: arrays on the host.
+      freeze: see `split_params`.
+
+    Attributes:
+      abstract: shapes and shardings of a state.
+
+    Raises:
+      ConfigError: as `split_params`.
+    """
+
+    def __init__(
+        self,
+        init_head: Callable[[jax.Array], Any],
+        encoder_params: Mapping[str, Any],
+        optimizer: optax.GradientTransformation,
+        *,
+        freeze: Sequence[str],
+        mesh: Mesh,
+    ):
+        def init(key: jax.Array, encoder: Any) -> TrainState:
+            params = {"encoder": encoder, "head": init_head(key)}
+            trained, _ = split_params(params, freeze)
+            return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(trained))
+
+        shapes = jax.eval_shape(init, jax.random.key(0), encoder_params)
+        self.shardings = tree_shardings(shapes, mesh)
+        self.abstract: TrainState = jax.tree.map(
+            lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, self.shardings
+        )
+        self._encoder_params = encoder_params
+        # It runs once or twice, so that compiling fast matters more than running fast.
+        self._init = jax.jit(
+            init,
+            out_shardings=self.shardings,
+            compiler_options={"xla_backend_optimization_level": 0},
+        )
+
+    def __call__(self, key: jax.Array) -> TrainState:
+        """A new state; its arrays are born on the devices they belong to."""
+        encoder = jax.device_put(self._encoder_params, self.shardings.params["encoder"])
+        return self._init(key, encoder)

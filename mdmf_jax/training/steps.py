@@ -1,0 +1,127 @@
+"""One optimizer step over a batch of episodes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+
+from mdmf_jax.models.output import EpisodeOutput
+from mdmf_jax.training.optimizer import join_params, split_params
+from mdmf_jax.training.sharding import over_episodes, replicated
+from mdmf_jax.training.state import TrainState
+
+# encode(encoder parameters, uint8 frames [N, H, W, 3]) -> features [N, D]
+Encode = Callable[[Any, jax.Array], jax.Array]
+# head(head parameters, support, query, prompts, **options) -> EpisodeOutput of one episode
+Head = Callable[..., EpisodeOutput]
+# step(state, batch, class_table [C, D], key) -> (state, metrics)
+TrainStep = Callable[..., tuple[TrainState, dict[str, jax.Array]]]
+
+
+def make_train_step(
+    encode: Encode,
+    head: Head,
+    optimizer: optax.GradientTransformation,
+    *,
+    freeze: Sequence[str],
+    mesh: Mesh,
+    shardings: TrainState,
+) -> TrainStep:
+    """The jitted step.
+
+    The batch has a leading episode axis: support uint8 [E, W, K, T, H, W, 3], query uint8
+    [E, Q, T, H, W, 3], query_labels [E, Q], class_ids [E, W]. The loss is the mean over the
+    episodes of the method's total loss. Random numbers depend on the key, the step and the
+    place of the episode in the batch only, not on the devices. The given state is consumed.
+
+    Args:
+      shardings: of the train state.
+    """
+
+    def step(state: TrainState, batch, class_table, key):
+        keys = jax.random.split(jax.random.fold_in(key, state.step), batch["class_ids"].shape[0])
+        trained, frozen = split_params(state.params, freeze)
+
+        def loss(trained):
+            params = join_params(trained, frozen)
+            metrics = batch_metrics(encode, head, params, batch, class_table, keys)
+            return metrics["loss"], metrics
+
+        gradients, metrics = jax.grad(loss, has_aux=True)(trained)
+        updates, opt_state = optimizer.update(gradients, state.opt_state, trained)
+        params = join_params(optax.apply_updates(trained, updates), frozen)
+        return TrainState(state.step + 1, params, opt_state), metrics
+
+    whole, episodes = replicated(mesh), over_episodes(mesh)
+    return jax.jit(
+        step,
+        in_shardings=(shardings, episodes, whole, whole),
+        out_shardings=(shardings, whole),
+        donate_argnums=0,
+    )
+
+
+def batch_metrics(
+    encode: Encode,
+    head: Head,
+    params: Mapping[str, Any],
+    batch: Mapping[str, jax.Array],
+    class_table: jax.Array,
+    keys: jax.Array,
+) -> dict[str, jax.Array]:
+    """Means over the episodes of each loss ("loss" is the total), and the shares of queries
+    that were classified right ("accuracy") and given the right prompt ("prompt_accuracy").
+
+    Args:
+      class_table: text features of all classes [C, D].
+      keys: one random key an episode [E].
+    """
+    support, query = encode_episodes(encode, params["encoder"], batch["support"], batch["query"])
+    labels, class_ids = batch["query_labels"], batch["class_ids"]
+
+    def episode(support, query, class_ids, labels, key) -> EpisodeOutput:
+        dropout, prompt = jax.random.split(key)
+        return head(
+            params["head"],
+            support,
+            query,
+            class_table[class_ids],
+            query_labels=labels,
+            class_ids=class_ids,
+            class_table=class_table,
+            train=True,
+            rngs={"dropout": dropout, "prompt": prompt},
+        )
+
+    output = jax.vmap(episode)(support, query, class_ids, labels, keys)
+    metrics = {name: value.mean() for name, value in output.losses.items()}
+    metrics["loss"] = metrics.pop("total")
+    metrics["accuracy"] = (output.logits.argmax(-1) == labels).mean()
+    if "prompt_choice" in output.diagnostics:
+        metrics["prompt_accuracy"] = (output.diagnostics["prompt_choice"] == labels).mean()
+    return metrics
+
+
+def encode_episodes(
+    encode: Encode, encoder_params: Any, support: jax.Array, query: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Features of the frames of all episodes, in one call of the encoder.
+
+    Args:
+      support: uint8 [E, W, K, T, H, W, 3].
+      query: uint8 [E, Q, T, H, W, 3].
+
+    Returns:
+      support features [E, W, K, T, D] and query features [E, Q, T, D].
+    """
+    episodes, way, shot, frames, *pixels = support.shape
+    clips = jnp.concatenate(
+        [support.reshape(episodes, way * shot, frames, *pixels), query], axis=1
+    )
+    features = encode(encoder_params, clips.reshape(-1, *pixels))
+    features = features.reshape(episodes, -1, frames, features.shape[-1])
+    supports = features[:, : way * shot].reshape(episodes, way, shot, frames, -1)
+    return supports, features[:, way * shot :]

@@ -1,0 +1,60 @@
+"""The two variants: the published code as it is, and with its known slips corrected."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mdmf_jax.errors import ConfigError
+
+# Settings that are None in the config take the value of the chosen variant. A setting that is
+# given wins over the variant. The published name "up2down" keeps its published meaning: the
+# global view teaches the local one.
+VARIANTS: dict[str, dict[str, Any]] = {
+    "reference": {
+        "clip.normalise": "none",
+        "data.flip": True,
+        "data.prompt_order": "reference",
+        "mdmf.text_token": "first_frame",
+        "mdmf.direction": "up2down",
+        "mdmf.condition": "text",
+        "mdmf.teacher_gradient": True,
+        "mdmf.pps_at_test": "sample",
+        "mdmf.reduction": "sum",
+        "train.select": "last",
+    },
+    "corrected": {
+        "clip.normalise": "clip",
+        # None here: on, unless the classes tell left from right (data.left_right).
+        "data.flip": None,
+        "data.prompt_order": "by_name",
+        "mdmf.text_token": "text",
+        "mdmf.direction": "both",
+        "mdmf.condition": "text_and_visual",
+        "mdmf.teacher_gradient": False,
+        "mdmf.pps_at_test": "argmax",
+        "mdmf.reduction": "mean",
+        "train.select": "best",
+    },
+}
+
+
+def resolve(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested settings with every switch that is None replaced by the variant's value.
+
+    Raises:
+      ConfigError: `settings["variant"]` is no known variant.
+    """
+    variant = settings.get("variant")
+    if variant not in VARIANTS:
+        raise ConfigError(f"variant is {variant!r}; known: {', '.join(sorted(VARIANTS))}")
+    resolved = {k: dict(v) if isinstance(v, Mapping) else v for k, v in settings.items()}
+    for path, value in VARIANTS[variant].items():
+        section, name = path.split(".")
+        if _unset(resolved.get(section), name):
+            resolved[section][name] = value
+    if _unset(resolved.get("data"), "flip"):
+        resolved["data"]["flip"] = not resolved["data"].get("left_right")
+    return resolved
+
+
+def _unset(section: Any, name: str) -> bool:
+    return isinstance(section, dict) and section.get(name, 0) is None

@@ -1,0 +1,100 @@
+"""The loop: when it validates and saves, what it returns, when it stops."""
+
+import io
+
+import jax.numpy as jnp
+import pytest
+from rich.console import Console
+
+from mdmf_jax.errors import UserError
+from mdmf_jax.training.loop import train_loop
+from mdmf_jax.training.progress import TrainProgress
+from mdmf_jax.training.state import TrainState
+
+
+class Run:
+    """Runs the loop over batches that are numbers; the loss of a step is its batch."""
+
+    def __init__(self, batches, start, steps, **options):
+        self.validated, self.saved, self.scalars = [], [], []
+        self.out = io.StringIO()
+        progress = TrainProgress(Console(file=self.out, width=200), start, steps, 4)
+        self.state, self.history = None, None
+        self.options = dict(
+            start=start,
+            steps=steps,
+            log_every=2,
+            validate_every=3,
+            validate=self.validate,
+            save=lambda step, state, metrics: self.saved.append((step, int(state.step), metrics)),
+            scalars=self,
+            progress=progress,
+        ) | options
+        self.batches = batches
+
+    def __call__(self):
+        state = TrainState(jnp.int32(self.options["start"]), {"w": 0}, ())
+        self.state, self.history = train_loop(state, self.step, self.batches, **self.options)
+        return self
+
+    def step(self, state, batch):
+        return state.replace(step=state.step + 1), {"loss": jnp.float32(batch)}
+
+    def validate(self, params):
+        self.validated.append(params)
+        return {"accuracy": 0.25 * len(self.validated)}
+
+    def write(self, group, step, values):
+        self.scalars.append((group, step, values))
+
+
+def test_validates_and_saves_every_so_often_and_at_the_end():
+    run = Run(range(1, 8), start=0, steps=7)()
+    assert run.saved == [
+        (3, 3, {"accuracy": 0.25}),
+        (6, 6, {"accuracy": 0.5}),
+        (7, 7, {"accuracy": 0.75}),
+    ]
+    assert len(run.validated) == 3
+    assert run.state.step == 7
+
+
+def test_history_and_logged_means():
+    run = Run(range(1, 8), start=0, steps=7)()
+    assert run.history == [{"step": n, "loss": n} for n in range(1, 8)]
+    train = [(step, values["loss"]) for group, step, values in run.scalars if group == "train"]
+    assert train == [(2, 1.5), (3, 3.0), (4, 4.0), (6, 5.5), (7, 7.0)]
+    assert ("validation", 6, {"accuracy": 0.5}) in run.scalars
+
+
+def test_goes_on_from_a_step():
+    run = Run([10, 20], start=5, steps=7)()
+    assert run.history == [{"step": 6, "loss": 10}, {"step": 7, "loss": 20}]
+    assert [step for step, *_ in run.saved] == [6, 7]
+
+
+def test_stops_before_saving_when_the_loss_is_not_finite():
+    run = Run([1, 2, 3, 4, float("nan"), 6], start=0, steps=6)
+    with pytest.raises(UserError, match="the loss of step 5 is nan"):
+        run()
+    assert [step for step, *_ in run.saved] == [3]
+
+
+def test_plain_lines_where_there_is_no_terminal():
+    run = Run(range(1, 8), start=0, steps=7)()
+    lines = run.out.getvalue().splitlines()
+    assert lines[0].startswith("step 2/7, loss 1.500, ")
+    assert lines[0].endswith("s left")
+    assert "episodes/s" in lines[0]
+    assert "step 3: validation accuracy 25.0%" in lines
+
+
+def test_a_bar_on_a_terminal():
+    out = io.StringIO()
+    with TrainProgress(Console(file=out, force_terminal=True, width=120), 2, 10, 4) as progress:
+        progress.advance(3)
+        rate = progress.report(4, {"loss": 1.25, "accuracy": 0.5})
+        progress.note("a note")
+    assert rate > 0
+    for text in ("4/10", "loss 1.250", "accuracy 0.500", "episodes/s", "a note"):
+        assert text in out.getvalue()

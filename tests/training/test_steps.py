@@ -1,0 +1,154 @@
+"""The train step: frozen parts, meshes, random numbers, and that the loss falls."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mdmf_jax.training.optimizer import make_optimizer
+from mdmf_jax.training.sharding import device_mesh
+from mdmf_jax.training.state import StateMaker
+from mdmf_jax.training.steps import batch_metrics, encode_episodes, make_train_step
+
+KEY = jax.random.key(7)
+
+
+def trainer(stand, *, freeze=(), devices=1, model_devices=1, rate=1e-2, encode=None):
+    """A new state, and a step that takes (state, batch)."""
+    optimizer = make_optimizer(rate)
+    mesh = device_mesh(8, model_devices, jax.devices()[:devices])
+    make_state = StateMaker(
+        stand.init_head, stand.encoder_params, optimizer, freeze=freeze, mesh=mesh
+    )
+    step = make_train_step(
+        encode or stand.encode,
+        stand.head,
+        optimizer,
+        freeze=freeze,
+        mesh=mesh,
+        shardings=make_state.shardings,
+    )
+    return make_state(jax.random.key(0)), lambda s, b: step(s, b, stand.class_table, KEY)
+
+
+def leaves(tree):
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
+
+
+def test_features_go_back_to_their_videos(stand):
+    batch = stand.batch(episodes=2, queries=1)
+    seen = []
+
+    def encode(params, frames):
+        seen.append(frames.shape)
+        return frames.reshape(frames.shape[0], -1)[:, :2] * params
+
+    support, query = encode_episodes(encode, 1.0, batch["support"], batch["query"])
+    assert seen == [(2 * (3 * 2 + 3) * 4, 2, 2, 3)]
+    np.testing.assert_array_equal(support, batch["support"][..., 0, 0, :2])
+    np.testing.assert_array_equal(query, batch["query"][..., 0, 0, :2])
+
+
+def test_metrics_are_means_over_episodes(stand):
+    batch, params = stand.batch(episodes=3), {"encoder": stand.encoder_params}
+    params["head"] = stand.init_head(jax.random.key(0))
+    keys = jax.random.split(KEY, 3)
+    table = jnp.asarray(stand.class_table)
+    metrics = batch_metrics(stand.encode, stand.head, params, batch, table, keys)
+
+    totals, hits, prompts = [], [], []
+    for e in range(3):
+        dropout, prompt = jax.random.split(keys[e])
+        support, query = (
+            np.stack([stand.encode(params["encoder"], clip) for clip in videos])
+            for videos in (batch["support"][e].reshape(6, 4, 2, 2, 3), batch["query"][e])
+        )
+        output = stand.head(
+            params["head"],
+            support.reshape(3, 2, 4, -1),
+            query,
+            stand.class_table[batch["class_ids"][e]],
+            query_labels=batch["query_labels"][e],
+            train=True,
+            rngs={"dropout": dropout, "prompt": prompt},
+        )
+        totals.append(output.losses["total"])
+        hits.append(np.argmax(output.logits, -1) == batch["query_labels"][e])
+        prompts.append(output.diagnostics["prompt_choice"] == batch["query_labels"][e])
+    np.testing.assert_allclose(metrics["loss"], np.mean(totals), rtol=1e-5)
+    np.testing.assert_allclose(metrics["cross_entropy"], np.mean(totals) / 2, rtol=1e-5)
+    assert metrics["accuracy"] == np.mean(hits, dtype=np.float32)
+    assert metrics["prompt_accuracy"] == np.mean(prompts, dtype=np.float32)
+
+
+@pytest.mark.parametrize(("devices", "model_devices"), [(8, 1), (8, 2), (2, 2)])
+def test_a_mesh_computes_what_one_device_does(stand, devices, model_devices):
+    results = []
+    for many in (False, True):
+        sizes = (devices, model_devices) if many else (1, 1)
+        state, step = trainer(stand, devices=sizes[0], model_devices=sizes[1])
+        for seed in range(2):
+            state, metrics = step(state, stand.batch(episodes=8, seed=seed))
+        results.append((metrics, state))
+    kernel = results[1][1].params["head"]["fc1"]["kernel"]
+    assert len(kernel.sharding.device_set) == devices
+    assert kernel.addressable_shards[0].data.shape == (8, 8 // model_devices)
+    for one, other in zip(*map(leaves, results), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
+def test_loss_falls_on_one_batch(stand):
+    state, step = trainer(stand, rate=3e-2)
+    batch = stand.batch(episodes=8)
+    losses = []
+    for _ in range(40):
+        state, metrics = step(state, batch)
+        losses.append(float(metrics["loss"]))
+    assert losses[-1] < 0.3 * losses[0]
+    assert state.step == 40
+
+
+def test_random_numbers_depend_on_key_and_step(stand):
+    batch = stand.batch(episodes=8)
+    runs = []
+    for _ in range(2):  # A rate of zero leaves only dropout and prompt draws to change.
+        state, step = trainer(stand, rate=0.0)
+        run = []
+        for _ in range(2):
+            state, metrics = step(state, batch)
+            run.append(float(metrics["loss"]))
+        runs.append(run)
+    assert runs[0] == runs[1]
+    assert runs[0][0] != runs[0][1]
+
+
+def test_frozen_encoder_is_neither_changed_nor_differentiated(stand):
+    @jax.custom_vjp
+    def encode(params, frames):
+        return stand.encode(params, frames)
+
+    def backward(*_):
+        raise AssertionError("backward pass through a frozen encoder")
+
+    encode.defvjp(lambda params, frames: (encode(params, frames), None), backward)
+    state, step = trainer(stand, freeze=("^encoder/",), encode=encode)
+    before = leaves(state.params)
+    moments = jax.tree.leaves(state.opt_state)
+    assert [leaf.shape for leaf in moments] == [(), (8, 8), (8, 8)]
+    state, _ = step(state, stand.batch(episodes=8))
+    encoder, kernel = leaves(state.params)
+    np.testing.assert_array_equal(encoder, before[0])
+    assert np.abs(kernel - before[1]).max() > 1e-3
+
+
+def test_trained_encoder_is_differentiated(stand):
+    state, step = trainer(stand)
+    before = leaves(state.params["encoder"])[0]
+    state, _ = step(state, stand.batch(episodes=8))
+    assert np.abs(leaves(state.params["encoder"])[0] - before).max() > 1e-3
+
+
+def test_the_state_is_consumed(stand):
+    state, step = trainer(stand)
+    step(state, stand.batch(episodes=8))
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state.params))

@@ -1,0 +1,25 @@
+"""Both towers against numbers computed by the PyTorch implementations."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+PARITY = Path(__file__).parents[1] / "parity"
+sys.path.insert(0, str(PARITY))
+
+import check  # noqa: E402
+
+CASES = check.find_cases([PARITY / "clip"])
+
+
+def test_both_layouts_are_covered():
+    assert {"openai_vit", "hf_gelu", "hf_quick_gelu"} <= {case.stem for case in CASES}
+
+
+@pytest.mark.parametrize("settings", CASES, ids=lambda path: path.stem)
+def test_features_and_logits_agree(settings):
+    rows = list(check.check(settings))
+    compared = {row.quantity for row in rows}
+    assert compared == {"image_features", "text_features", "logits_per_image"}
+    assert [row for row in rows if not row.passed] == []
