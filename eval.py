@@ -37,9 +37,7 @@ def define(values: flags.FlagValues) -> None:
         ("episodes", "Number of episodes.", 1),
         ("seed", "Names the sequence of episodes.", 0),
     ):
-        flags.DEFINE_integer(
-            name, None, text + _FROM_CONFIG, lower_bound=least, flag_values=values
-        )
+        flags.DEFINE_integer(name, None, text + _FROM_CONFIG, lower_bound=least, flag_values=values)
 
 
 def main(values: flags.FlagValues) -> None:

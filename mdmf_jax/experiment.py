@@ -94,7 +94,19 @@ class Experiment:
         names = ("support", "query", "query_labels", "class_ids")
         return lambda state, batch: step(state, {n: batch[n] for n in names}, table, key)
 
-    def evaluate(
+    def evaluate(self, params: Mapping[str, Any], part: str, **task: int) -> dict[str, Any]:
+        """Metrics of parameters on the first episodes of a part; see `episode_metrics`.
+
+        Args:
+          task: way, shot, queries (of each class), episodes and seed.
+
+        Raises:
+          DataError: too few classes or videos, or a video that cannot be read.
+        """
+        answers, table = self.answers(params, part, **task)
+        return episode_metrics(answers, table, self.dataset.splits[part].names)
+
+    def answers(
         self,
         params: Mapping[str, Any],
         part: str,
@@ -104,8 +116,10 @@ class Experiment:
         queries: int,
         episodes: int,
         seed: int,
-    ) -> dict[str, Any]:
-        """Metrics of parameters on the first episodes of a part; see `episode_metrics`.
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """(answers, table) of the first episodes of a part; see `EpisodeEvaluator`.
+
+        Two experiments with the same videos get the same episodes.
 
         Raises:
           DataError: too few classes or videos, or a video that cannot be read.
@@ -113,8 +127,7 @@ class Experiment:
         table = self.dataset.episodes(part, way, shot, queries, episodes, seed)
         key = jax.random.fold_in(jax.random.key(seed), zlib.crc32(part.encode()))
         features = self.features(params["encoder"], part)
-        answers = self._evaluate(params["head"], features, self._text[part], table, key)
-        return episode_metrics(answers, table, self.dataset.splits[part].names)
+        return self._evaluate(params["head"], features, self._text[part], table, key), table
 
     def features(self, encoder_params: Any, part: str) -> np.ndarray:
         """Features of all videos of a part [V, T, D]; kept if the encoder is frozen."""

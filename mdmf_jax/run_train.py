@@ -39,9 +39,7 @@ def train_and_evaluate(
     experiment = Experiment(config)
     _check_episodes(experiment)
     clock["prepare"] = time.monotonic()
-    with Checkpoints(workdir / FOLDER, config.train.keep) as checkpoints:
-        state, history = _train(experiment, workdir, checkpoints, console)
-        params, validation = _selected(experiment, checkpoints, state)
+    params, validation, history = train(experiment, workdir, console)
     clock["train"] = time.monotonic()
     test = evaluate_shots(experiment, params)
     results = {"test": test}
@@ -60,6 +58,23 @@ def train_and_evaluate(
     report.write_json(workdir / RESULTS, results)
     _print(console, results, workdir)
     return results, history
+
+
+def train(
+    experiment: Experiment, workdir: Path, console: Console
+) -> tuple[Mapping[str, Any], dict[str, Any] | None, list[dict[str, float]]]:
+    """Trains in `workdir`, or goes on there, and selects a checkpoint.
+
+    Returns:
+      The selected parameters, their validation metrics (None without training), and the
+      metrics of every step done in this call.
+
+    Raises:
+      CheckpointError: the checkpoints in `workdir` are damaged or of other settings.
+    """
+    with Checkpoints(workdir / FOLDER, experiment.config.train.keep) as checkpoints:
+        state, history = _train(experiment, workdir, checkpoints, console)
+        return *_selected(experiment, checkpoints, state), history
 
 
 def evaluate_shots(experiment: Experiment, params: Mapping[str, Any]) -> dict[str, Any]:

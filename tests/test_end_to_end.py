@@ -146,7 +146,6 @@ def test_eight_devices_compute_what_one_does(settings, monkeypatch):
 
 
 def test_loss_falls_on_one_batch(settings):
-    settings.train.learning_rate = 3e-3
     experiment = Experiment(from_config_dict(settings))
     step, state = experiment.train_step(), experiment.new_state()
     (batch,) = experiment.dataset.train_batches(0, 1)

@@ -118,9 +118,7 @@ def encode_episodes(
       support features [E, W, K, T, D] and query features [E, Q, T, D].
     """
     episodes, way, shot, frames, *pixels = support.shape
-    clips = jnp.concatenate(
-        [support.reshape(episodes, way * shot, frames, *pixels), query], axis=1
-    )
+    clips = jnp.concatenate([support.reshape(episodes, way * shot, frames, *pixels), query], axis=1)
     features = encode(encoder_params, clips.reshape(-1, *pixels))
     features = features.reshape(episodes, -1, frames, features.shape[-1])
     supports = features[:, : way * shot].reshape(episodes, way, shot, frames, -1)

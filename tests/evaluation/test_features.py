@@ -26,7 +26,9 @@ def encode(params, frames):
     return params * frames.reshape(frames.shape[0], -1)[:, :5].astype(jnp.float32)
 
 
-@pytest.mark.parametrize(("count", "batch", "devices"), [(7, 3, 1), (6, 3, 1), (2, 5, 1), (9, 3, 4)])
+@pytest.mark.parametrize(
+    ("count", "batch", "devices"), [(7, 3, 1), (6, 3, 1), (2, 5, 1), (9, 3, 4)]
+)
 def test_features_of_every_video_in_order(strict_ranks, count, batch, devices):
     reads, shapes, lock = [], [], threading.Lock()
 

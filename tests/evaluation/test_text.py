@@ -57,7 +57,10 @@ def test_tables_hold_the_features_of_the_prompts(clip_folder):
     clip = load_clip(clip_folder)
     names = {"val": ("red box", "x"), "test": ("blue box",)}
     tables = class_tables(clip, names, "a photo of {}")
-    assert {part: table.shape for part, table in tables.items()} == {"val": (2, 16), "test": (1, 16)}
+    assert {part: table.shape for part, table in tables.items()} == {
+        "val": (2, 16),
+        "test": (1, 16),
+    }
     ids = clip.tokenizer(["a photo of blue box"], 77)
     params = {name: clip.params[name] for name in ("text_model", "text_projection")}
     alone = CLIPText(clip.config).apply({"params": params}, ids)

@@ -20,16 +20,16 @@ class Run:
         self.out = io.StringIO()
         progress = TrainProgress(Console(file=self.out, width=200), start, steps, 4)
         self.state, self.history = None, None
-        self.options = dict(
-            start=start,
-            steps=steps,
-            log_every=2,
-            validate_every=3,
-            validate=self.validate,
-            save=lambda step, state, metrics: self.saved.append((step, int(state.step), metrics)),
-            scalars=self,
-            progress=progress,
-        ) | options
+        self.options = {
+            "start": start,
+            "steps": steps,
+            "log_every": 2,
+            "validate_every": 3,
+            "validate": self.validate,
+            "save": lambda step, state, result: self.saved.append((step, int(state.step), result)),
+            "scalars": self,
+            "progress": progress,
+        } | options
         self.batches = batches
 
     def __call__(self):
