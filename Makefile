@@ -25,5 +25,5 @@ $(VENV)/installed: $(REQUIREMENTS)
 	@echo "Installing $(REQUIREMENTS) into $(VENV) (a few minutes, once)"
 	@$(PYTHON) -m venv --clear $(VENV) || \
 	  { echo "error: no venv; on Debian or Ubuntu: apt-get install python3-venv"; exit 2; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(REQUIREMENTS)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 -r $(REQUIREMENTS)
 	@touch $@

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import save
 
 from mdmf_jax.errors import ConfigError, WeightsError
 from mdmf_jax.models.clip.config import CLIPConfig, from_huggingface, to_huggingface
 from mdmf_jax.models.clip.model import CLIP
 from mdmf_jax.models.clip.tokenizer import Tokenizer
+from mdmf_jax.weights.files import read_json, read_safetensors
 from mdmf_jax.weights.layers import dense_rules, norm_rules
 from mdmf_jax.weights.table import Ignored, Rule, keep, rule, to_params, to_tensors, transpose
 
@@ -91,7 +91,8 @@ def load_clip(directory: str | Path) -> LoadedCLIP:
     """Reads a CLIP (ViT) that `CLIPModel.save_pretrained` or `save_clip` wrote.
 
     Files: config.json, model.safetensors (or model.safetensors.index.json and its shards),
-    vocab.json, merges.txt. Half precision becomes float32.
+    vocab.json, merges.txt. Half precision becomes float32. The config keeps the image size of
+    the checkpoint; see `interpolate_positions`.
 
     Raises:
         WeightsError: a file is missing or broken, or tensors are missing, unknown or misshapen
@@ -101,7 +102,7 @@ def load_clip(directory: str | Path) -> LoadedCLIP:
     if not directory.is_dir():
         raise WeightsError(f"{directory}: no such folder; expected a CLIP in Hugging Face layout")
     try:
-        config = from_huggingface(_read_json(directory / "config.json"))
+        config = from_huggingface(read_json(directory / "config.json"))
     except (ConfigError, TypeError) as error:
         raise WeightsError(f"{directory / 'config.json'}: {error}") from error
     tokenizer = Tokenizer.from_huggingface(directory)
@@ -124,13 +125,14 @@ def save_clip(
         dtype: of the stored numbers, `numpy.float32` or `numpy.float16`.
 
     Raises:
+        ConfigError: the image tower is a ResNet, which this layout does not have.
         WeightsError: `params` is not the parameter tree of `CLIP(config)`.
     """
     directory = Path(directory)
+    described = to_huggingface(config) | {"dtype": np.dtype(dtype).name}
     tensors = to_tensors(params, RULES)
     to_params(tensors, RULES, template(config), origin="the parameters to save")
     stored = {name: np.asarray(x, dtype, order="C") for name, x in tensors.items()}
-    described = to_huggingface(config) | {"dtype": np.dtype(dtype).name}
     described["text_config"] |= {"bos_token_id": tokenizer.start, "pad_token_id": tokenizer.pad}
     directory.mkdir(parents=True, exist_ok=True)
     # "format" is what transformers insists on; it names the layout of the tensors.
@@ -139,34 +141,13 @@ def save_clip(
     tokenizer.save(directory)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise WeightsError(f"{path}: no such file") from None
-    except ValueError as error:
-        raise WeightsError(f"{path}: not valid JSON ({error})") from error
-    if not isinstance(content, dict):
-        raise WeightsError(f"{path}: expected a JSON object, found {type(content).__name__}")
-    return content
-
-
 def _read_tensors(directory: Path) -> dict[str, np.ndarray]:
     """Tensors of model.safetensors, or of the shards that its index names."""
     index = directory / "model.safetensors.index.json"
     shards = ["model.safetensors"]
     if index.is_file() and not (directory / shards[0]).is_file():
-        shards = sorted(set(_read_json(index).get("weight_map", {}).values()))
+        shards = sorted(set(read_json(index).get("weight_map", {}).values()))
     tensors = {}
     for shard in shards:
-        tensors |= _read_safetensors(directory / shard)
+        tensors |= read_safetensors(directory / shard)
     return tensors
-
-
-def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
-    if not path.is_file():
-        raise WeightsError(f"{path}: no such file (PyTorch .bin files must be converted first)")
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise WeightsError(f"{path}: not a safetensors file, or damaged ({error})") from error

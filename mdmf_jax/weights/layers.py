@@ -17,3 +17,17 @@ def dense_rules(source: str, target: str) -> list[Rule]:
         rule(f"{source}.weight", f"{target}/kernel", transpose(1, 0)),
         rule(f"{source}.bias", f"{target}/bias", keep(1)),
     ]
+
+
+def conv_rules(source: str, target: str) -> list[Rule]:
+    """Conv2d without bias: weight [out, in, height, width] -> kernel [height, width, in, out]."""
+    return [rule(f"{source}.weight", f"{target}/kernel", transpose(2, 3, 1, 0))]
+
+
+def batch_norm_rules(source: str, target: str) -> list[Rule]:
+    """BatchNorm with its running statistics: -> scale, bias, mean, var."""
+    return [
+        *norm_rules(source, target),
+        rule(f"{source}.running_mean", f"{target}/mean", keep(1)),
+        rule(f"{source}.running_var", f"{target}/var", keep(1)),
+    ]

@@ -1,18 +1,15 @@
-"""OpenAI's CLIP (ViT) state dictionary -> this package's parameters."""
+"""OpenAI's CLIP state dictionaries (ViT and ResNet) -> this package's parameters."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from mdmf_jax.errors import WeightsError
-from mdmf_jax.models.clip.config import CLIPConfig, TextConfig, VisionConfig
+from mdmf_jax.models.clip.config import CLIPConfig, ResNetConfig, VisionConfig
 from mdmf_jax.weights.huggingface import template
-from mdmf_jax.weights.layers import dense_rules, norm_rules
-from mdmf_jax.weights.table import Ignored, Rule, keep, rule, split, to_params, transpose
-
-HEAD_SIZE = 64  # of every published OpenAI CLIP, in both towers
+from mdmf_jax.weights.layers import batch_norm_rules, conv_rules, dense_rules, norm_rules
+from mdmf_jax.weights.openai_sizes import config_from_state_dict
+from mdmf_jax.weights.table import Ignored, Rule, keep, rule, split, to_params
 
 
 def _blocks(prefix: str, tower: str) -> list[Rule]:
@@ -33,82 +30,97 @@ def _leaves(paths: list[str], leaf: str) -> tuple[str, ...]:
     return tuple(f"{path}/{leaf}" for path in paths)
 
 
+def _conv_norm(source: str, target: str, number: int) -> list[Rule]:
+    """A numbered convolution and its BatchNorm."""
+    return [
+        *conv_rules(f"{source}.conv{number}", f"{target}/conv{number}"),
+        *batch_norm_rules(f"{source}.bn{number}", f"{target}/bn{number}"),
+    ]
+
+
+def _resnet(source: str, target: str) -> list[Rule]:
+    block = f"{source}.layer*.*", f"{target}/layer*/*"
+    pool = f"{source}.attnpool", f"{target}/attnpool"
+    position = "positional_embedding"
+    return [
+        *(entry for number in (1, 2, 3) for entry in _conv_norm(source, target, number)),
+        *(entry for number in (1, 2, 3) for entry in _conv_norm(*block, number)),
+        *conv_rules(f"{block[0]}.downsample.0", f"{block[1]}/downsample_conv"),
+        *batch_norm_rules(f"{block[0]}.downsample.1", f"{block[1]}/downsample_bn"),
+        rule(f"{pool[0]}.{position}", f"{pool[1]}/{position}", keep(2)),
+        *(
+            entry
+            for name in ("q_proj", "k_proj", "v_proj")
+            for entry in dense_rules(f"{pool[0]}.{name}", f"{pool[1]}/{name}")
+        ),
+        *dense_rules(f"{pool[0]}.c_proj", "visual_projection"),
+    ]
+
+
 _VISION, _TEXT = "vision_model/embeddings", "text_model/embeddings"
 
-RULES: tuple[Rule, ...] = (
+_TEXT_RULES: tuple[Rule, ...] = (
     rule("logit_scale", "logit_scale", keep(0)),
-    rule("visual.proj", "visual_projection/kernel", keep(2)),
     rule("text_projection", "text_projection/kernel", keep(2)),
-    rule("visual.class_embedding", f"{_VISION}/class_embedding", keep(1)),
-    rule("visual.conv1.weight", f"{_VISION}/patch_embedding/kernel", transpose(2, 3, 1, 0)),
-    rule("visual.positional_embedding", f"{_VISION}/position_embedding/embedding", keep(2)),
     rule("positional_embedding", f"{_TEXT}/position_embedding/embedding", keep(2)),
     rule("token_embedding.weight", f"{_TEXT}/token_embedding/embedding", keep(2)),
-    *norm_rules("visual.ln_pre", "vision_model/pre_layrnorm"),
-    *norm_rules("visual.ln_post", "vision_model/post_layernorm"),
     *norm_rules("ln_final", "text_model/final_layer_norm"),
-    *_blocks("visual.", "vision_model"),
     *_blocks("", "text_model"),
 )
 
-IGNORED = tuple(
-    Ignored(name, "a whole number that the shapes say as well")
-    for name in ("input_resolution", "context_length", "vocab_size")
+VIT_RULES: tuple[Rule, ...] = (
+    rule("visual.proj", "visual_projection/kernel", keep(2)),
+    rule("visual.class_embedding", f"{_VISION}/class_embedding", keep(1)),
+    *conv_rules("visual.conv1", f"{_VISION}/patch_embedding"),
+    rule("visual.positional_embedding", f"{_VISION}/position_embedding/embedding", keep(2)),
+    *norm_rules("visual.ln_pre", "vision_model/pre_layrnorm"),
+    *norm_rules("visual.ln_post", "vision_model/post_layernorm"),
+    *_blocks("visual.", "vision_model"),
+    *_TEXT_RULES,
+)
+
+RESNET_RULES: tuple[Rule, ...] = (*_resnet("visual", "vision_model"), *_TEXT_RULES)
+
+_COUNTER = "num_batches_tracked"
+
+IGNORED = (
+    *(
+        Ignored(name, "a whole number that the shapes say as well")
+        for name in ("input_resolution", "context_length", "vocab_size")
+    ),
+    *(
+        Ignored(f"visual.{norm}.{_COUNTER}", "counts training steps; old files do not have it")
+        for norm in ("bn*", "layer*.*.bn*", "layer*.*.downsample.1")
+    ),
 )
 
 
-def config_from_state_dict(tensors: Mapping[str, np.ndarray], *, origin: str) -> CLIPConfig:
-    """Sizes of an OpenAI CLIP, read off the shapes of its tensors as OpenAI's code does.
-
-    Raises:
-        WeightsError: a tensor that tells a size is missing, or the image tower is no ViT.
-    """
-    if "visual.layer1.0.conv1.weight" in tensors:
-        raise WeightsError(f"{origin}: the image tower is a ResNet; only ViT can be read")
-
-    def shape(name: str, ndim: int) -> tuple[int, ...]:
-        if name not in tensors or tensors[name].ndim != ndim:
-            raise WeightsError(f"{origin}: no tensor {name} with {ndim} axes: not an OpenAI CLIP")
-        return tensors[name].shape
-
-    width, _, patch, _ = shape("visual.conv1.weight", 4)
-    grid = round((shape("visual.positional_embedding", 2)[0] - 1) ** 0.5)
-    length, text_width = shape("positional_embedding", 2)
-    vocab_size, _ = shape("token_embedding.weight", 2)
-    vision = VisionConfig(**_tower(tensors, "visual.", width), image_size=grid * patch,
-                          patch_size=patch)  # fmt: skip
-    text = TextConfig(
-        **_tower(tensors, "", text_width),
-        vocab_size=vocab_size,
-        max_position_embeddings=length,
-        eos_token_id=vocab_size - 1,
-    )
-    return CLIPConfig(vision, text, projection_dim=shape("text_projection", 2)[1])
+def rules(vision: VisionConfig | ResNetConfig) -> tuple[Rule, ...]:
+    """The table for a CLIP with this image tower."""
+    return RESNET_RULES if isinstance(vision, ResNetConfig) else VIT_RULES
 
 
 def load_state_dict(
-    tensors: Mapping[str, np.ndarray], *, origin: str = "state dictionary"
+    tensors: Mapping[str, np.ndarray],
+    config: CLIPConfig | None = None,
+    *,
+    origin: str = "state dictionary",
 ) -> tuple[CLIPConfig, dict[str, Any]]:
-    """(config, float32 params of `CLIP(config)`) from an OpenAI ViT state dictionary.
+    """(config, float32 params of `CLIP(config)`) from an OpenAI CLIP's state dictionary.
+
+    The config keeps the image size of the checkpoint; see `interpolate_positions`.
 
     Args:
         tensors: name -> array, as in the published archives (half precision is fine).
+        config: the sizes; None reads them off the shapes.
         origin: file named in errors.
 
     Raises:
         WeightsError: tensors are missing, unknown or misshapen (all of them are named).
     """
-    config = config_from_state_dict(tensors, origin=origin)
-    params = to_params(tensors, RULES, template(config), ignored=IGNORED, origin=origin)
-    return config, params
-
-
-def _tower(tensors: Mapping[str, np.ndarray], prefix: str, width: int) -> dict[str, int]:
-    pattern = re.compile(re.escape(f"{prefix}transformer.resblocks.") + r"(\d+)\.")
-    layers = {found[1] for name in tensors if (found := pattern.match(name))}
-    return dict(
-        hidden_size=width,
-        intermediate_size=4 * width,
-        num_hidden_layers=len(layers),
-        num_attention_heads=max(1, width // HEAD_SIZE),
+    if config is None:
+        config = config_from_state_dict(tensors, origin=origin)
+    params = to_params(
+        tensors, rules(config.vision), template(config), ignored=IGNORED, origin=origin
     )
+    return config, params

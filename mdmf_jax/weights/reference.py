@@ -4,7 +4,7 @@ The published model names its fusion transformers against their use: `context2` 
 the local view, `context_local` to the global view.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from mdmf_jax.errors import WeightsError
-from mdmf_jax.models.clip.config import CLIPConfig
-from mdmf_jax.models.clip.model import CLIPVision
+from mdmf_jax.models.clip.config import CLIPConfig, ResNetConfig
+from mdmf_jax.models.clip.vision import CLIPVision
 from mdmf_jax.models.mdmf import MDMF, MDMFConfig
 from mdmf_jax.weights import openai
 from mdmf_jax.weights.layers import dense_rules, norm_rules
@@ -69,20 +69,25 @@ def _local_conv(number: int) -> list[Rule]:
     ]
 
 
-def _backbone() -> list[Rule]:
-    """OpenAI's image tower under the name `backbone`."""
+def _backbone(name: str) -> str:
+    """A name in OpenAI's image tower under its name in CLIP-MDMF."""
+    return "backbone." + name.removeprefix("visual.")
+
+
+def _encoder(clip_rules: Sequence[Rule]) -> list[Rule]:
+    """The image tower's part of a table of OpenAI's CLIP."""
     return [
         Rule(
-            "backbone." + entry.source.removeprefix("visual."),
+            _backbone(entry.source),
             tuple(f"encoder/{target}" for target in entry.targets),
             entry.transform,
         )
-        for entry in openai.RULES
+        for entry in clip_rules
         if entry.source.startswith("visual.")
     ]
 
 
-RULES: tuple[Rule, ...] = (
+_HEAD: tuple[Rule, ...] = (
     rule("scale", "head/scale", keep(1)),
     *_local_conv(1),
     *_local_conv(2),
@@ -90,13 +95,22 @@ RULES: tuple[Rule, ...] = (
     *_tcn("conv2"),
     *_fusion("context2", "head/local_fusion"),
     *_fusion("context_local", "head/global_fusion"),
-    *_backbone(),
 )
 
-IGNORED = tuple(
-    Ignored(f"context_conv{number}.{leaf}", "made by the published code and never used")
-    for number in (11, 22)
-    for leaf in ("weight", "bias")
+VIT_RULES: tuple[Rule, ...] = (*_HEAD, *_encoder(openai.VIT_RULES))
+RESNET_RULES: tuple[Rule, ...] = (*_HEAD, *_encoder(openai.RESNET_RULES))
+
+IGNORED = (
+    *(
+        Ignored(f"context_conv{number}.{leaf}", "made by the published code and never used")
+        for number in (11, 22)
+        for leaf in ("weight", "bias")
+    ),
+    *(
+        Ignored(_backbone(entry.source), entry.reason)
+        for entry in openai.IGNORED
+        if entry.source.startswith("visual.")
+    ),
 )
 
 # The published TCN registers every convolution a second time inside a sequence.
@@ -126,23 +140,27 @@ def load_state_dict(
 ) -> dict[str, Any]:
     """Parameters {"encoder", "head"} from a CLIP-MDMF state dictionary.
 
-    The prefix `module.` that DataParallel adds, before everything or behind `backbone.`, is
-    dropped. Doubled TCN tensors must equal each other.
+    The image tower may be a vision transformer or a ResNet, as `clip` says. The prefix
+    `module.` that DataParallel adds, before everything or behind `backbone.`, is dropped.
+    Doubled TCN tensors must equal each other.
 
     Raises:
         WeightsError: tensors are missing, unknown, misshapen or contradict their doubles.
     """
     named = {_plain_name(name): tensor for name, tensor in tensors.items()}
     unique = _without_doubles(named, origin)
-    return to_params(unique, RULES, template(clip, method), ignored=IGNORED, origin=origin)
+    rules = RESNET_RULES if isinstance(clip.vision, ResNetConfig) else VIT_RULES
+    return to_params(unique, rules, template(clip, method), ignored=IGNORED, origin=origin)
 
 
 def state_dict(params: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The state dictionary of the published code, doubled TCN tensors included.
 
-    The never-used tensors `context_conv11` and `context_conv22` are not written.
+    The never-used tensors `context_conv11` and `context_conv22` are not written, nor are
+    BatchNorm's counters `num_batches_tracked`.
     """
-    tensors = to_tensors(params, RULES)
+    resnet = "attnpool" in params["encoder"]["vision_model"]
+    tensors = to_tensors(params, RESNET_RULES if resnet else VIT_RULES)
     for double, original in _DOUBLES.items():
         for name in [name for name in tensors if name.startswith("tcn.")]:
             if f".{original}." in name:

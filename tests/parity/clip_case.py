@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import jax
 import numpy as np
 from synth import state_dict, tensor
 
@@ -30,10 +31,15 @@ def run(settings: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         shapes = huggingface.template(config)
         params = to_params(weights, huggingface.RULES, shapes, origin=settings.stem)
     images = tensor("images", case["image_shape"], seed=case["seed"]).transpose(0, 2, 3, 1)
-    variables = {"params": params}
-    ours = {
-        "image_features": CLIP(config).apply(variables, images, method="encode_image"),
-        "text_features": CLIP(config).apply(variables, tokens, method="encode_text"),
-        "logits_per_image": CLIP(config).apply(variables, images, tokens),
-    }
-    return {name: np.asarray(value) for name, value in ours.items()}, expected
+    model = CLIP(config)
+
+    @jax.jit
+    def both_towers(params):
+        variables = {"params": params}
+        return {
+            "image_features": model.apply(variables, images, method="encode_image"),
+            "text_features": model.apply(variables, tokens, method="encode_text"),
+            "logits_per_image": model.apply(variables, images, tokens),
+        }
+
+    return jax.tree.map(np.asarray, both_towers(params)), expected

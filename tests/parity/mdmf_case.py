@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from synth import state_dict, tensor
 
-from mdmf_jax.models.clip.config import CLIPConfig, TextConfig, VisionConfig
-from mdmf_jax.models.clip.model import CLIPVision
+from mdmf_jax.models.clip.config import CLIPConfig, TextConfig
+from mdmf_jax.models.clip.vision import CLIPVision
 from mdmf_jax.models.mdmf import MDMF, MDMFConfig
 from mdmf_jax.weights import reference
+from mdmf_jax.weights.openai_sizes import vision_from_state_dict
 
 CONDITIONS = {
     (0, 0): "none",
@@ -20,7 +21,6 @@ CONDITIONS = {
     (0, 1): "visual",
     (1, 1): "text_and_visual",
 }
-TEXT_ROWS = {"train": 9, "test": 7}
 
 
 class Episode(NamedTuple):
@@ -51,15 +51,17 @@ def method_config(case: dict[str, Any]) -> MDMFConfig:
     )
 
 
-def clip_config(weights: dict[str, np.ndarray]) -> CLIPConfig:
+def clip_config(weights: dict[str, np.ndarray], origin: str) -> CLIPConfig:
     """Sizes of the small image tower, from its tensors; the text tower is not used."""
-    width, _, patch, _ = weights["backbone.conv1.weight"].shape
-    grid = round((len(weights["backbone.positional_embedding"]) - 1) ** 0.5)
-    layers = len({name.split(".")[3] for name in weights if ".resblocks." in name})
-    vision = VisionConfig(
-        width, 4 * width, layers, width // 64, image_size=grid * patch, patch_size=patch
-    )
-    return CLIPConfig(vision, TextConfig(64, 256, 1, 1), weights["backbone.proj"].shape[1])
+    vision, features = vision_from_state_dict(weights, "backbone.", origin=origin)
+    return CLIPConfig(vision, TextConfig(64, 256, 1, 1), features)
+
+
+def params_file(settings: Path, case: dict[str, Any]) -> Path:
+    """Names and shapes of the weights, beside the case."""
+    tower = "rn50" if case.get("backbone") == "RN50" else "vit"
+    depth = "_depth2" if case.get("depth", 1) == 2 else ""
+    return settings.parent / f"params_{tower}{depth}.json"
 
 
 def read_episode(arrays: dict[str, np.ndarray]) -> Episode:
@@ -78,9 +80,10 @@ def read_episode(arrays: dict[str, np.ndarray]) -> Episode:
     )
 
 
-def frames(ids: np.ndarray, name: str, seed: int, side: int = 32) -> np.ndarray:
+def frames(ids: np.ndarray, name: str, settings: dict[str, Any]) -> np.ndarray:
     """Videos [N, T, height, width, 3] of the real classes `ids`."""
-    shape = (8, 3, side, side)
+    count, *image = settings["input_shapes"][name]  # frames of all videos
+    shape, seed = (count // len(ids), *image), settings["seed"]
     noise = tensor(name, (len(ids), *shape), std=0.7, seed=seed)
     clips = np.stack([tensor(f"class_frames.{real}", shape, seed=seed) for real in ids])
     return (clips + noise).transpose(0, 1, 3, 4, 2)
@@ -88,26 +91,26 @@ def frames(ids: np.ndarray, name: str, seed: int, side: int = 32) -> np.ndarray:
 
 def run(settings: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """(ours, expected): arrays by the names of the case, in the case's order of videos."""
-    case, seed = _read(settings)["case"], _read(settings)["seed"]
+    content = _read(settings)
+    case, seed = content["case"], content["seed"]
     expected = dict(np.load(settings.with_suffix(".npz")))
-    depth = "_depth2" if case.get("depth", 1) == 2 else ""
-    weights = state_dict(_read(settings.parent / f"params_vit{depth}.json"), seed=seed)
-    clip, method = clip_config(weights), method_config(case)
+    weights = state_dict(_read(params_file(settings, case)), seed=seed)
+    clip, method = clip_config(weights, settings.name), method_config(case)
     params = reference.load_state_dict(weights, clip, method, origin=settings.name)
     episode, mode = read_episode(expected), case["mode"].replace("eval", "test")
-    table = tensor(f"text_features_{mode}", (TEXT_ROWS[mode], clip.projection_dim), seed=seed)
-    support = frames(episode.support_ids, "support_set", seed)[episode.order]
-    query = frames(episode.query_ids, "target_set", seed)
+    table = tensor(f"text_features_{mode}", content["text_features"][mode], seed=seed)
+    support = frames(episode.support_ids, "support_set", content)[episode.order]
+    query = frames(episode.query_ids, "target_set", content)
     choice = expected["pps_class"].astype(int) if case.get("pps", True) else None
 
     def forward(params):
-        def encode(videos):
-            flat = CLIPVision(clip).apply(
-                {"params": params["encoder"]}, videos.reshape(-1, *videos.shape[2:])
-            )
-            return flat.reshape(*videos.shape[:2], -1)
-
-        supports, queries = encode(support), encode(query)
+        # Both at once: the image tower is compiled once instead of twice.
+        videos = np.concatenate([support, query])
+        features = CLIPVision(clip).apply(
+            {"params": params["encoder"]}, videos.reshape(-1, *videos.shape[2:])
+        )
+        features = features.reshape(*videos.shape[:2], -1)
+        supports, queries = features[: len(support)], features[len(support) :]
         output = MDMF(method).apply(
             {"params": params["head"]},
             supports.reshape(episode.way, -1, *supports.shape[1:]),
@@ -120,11 +123,12 @@ def run(settings: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         )
         return output.losses["total"], (output, supports, queries)
 
-    grad = jax.jit(jax.value_and_grad(forward, has_aux=True))
-    (_, (output, supports, queries)), gradients = grad(jax.tree.map(jnp.asarray, params))
-    ours = _by_case_names(output, supports, queries, episode)
-    if case["mode"] == "train":
-        ours |= _gradients(gradients, _read(settings)["grad_norms"], expected)
+    params = jax.tree.map(jnp.asarray, params)
+    if case["mode"] == "eval":
+        return _by_case_names(*jax.jit(forward)(params)[1], episode), expected
+    (_, outputs), gradients = jax.jit(jax.value_and_grad(forward, has_aux=True))(params)
+    ours = _by_case_names(*outputs, episode)
+    ours |= _gradients(gradients, content["grad_norms"], expected)
     return ours, expected
 
 

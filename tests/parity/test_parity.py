@@ -10,12 +10,13 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
 import check  # noqa: E402
+import mdmf_case  # noqa: E402
 
 CASES = check.find_cases([HERE / "heads", HERE / "mdmf"])
 
 
 def test_cases_are_found():
-    assert len(CASES) >= 14
+    assert len(CASES) >= 16
 
 
 @pytest.mark.parametrize("settings", CASES, ids=lambda path: path.stem)
@@ -34,3 +35,38 @@ def test_a_wrong_value_is_noticed():
     assert check.relative_error(expected + [0, 0, 1e-3], expected) == pytest.approx(2.5e-4)
     assert check.relative_error(expected[:2], expected) == float("inf")
     assert check.relative_error(expected * np.nan, expected) == float("inf")
+
+
+@pytest.mark.parametrize(
+    ("case", "factor"),
+    [
+        ({"case": {"backbone": "RN50", "mode": "eval"}, "seed": 1}, 10),
+        ({"case": {"backbone": "ViT-B/16", "mode": "eval"}, "seed": 1}, 1),
+        ({"layout": "openai", "kind": "rn"}, 10),
+        ({"layout": "openai", "kind": "vit"}, 1),
+        ({"layout": "huggingface", "config": {}}, 1),
+        ({"smoothing": 0.5, "seed": 0}, 1),
+    ],
+)
+def test_a_resnet_may_be_further_off(case, factor):
+    assert check.tolerance_factor(case) == factor
+
+
+def test_the_biases_of_an_attention_share_a_scale():
+    names = ["grad/pool.q_proj.bias", "grad/pool.k_proj.bias", "grad/pool.v_proj.bias"]
+    expected = dict(zip(names, np.array([[2e-3], [1e-7], [-5e-2]]), strict=True))
+    expected |= {"grad/pool.k_proj.weight": np.array([3.0, -7.0]), "grad/q.bias": np.array([9.0])}
+    assert [check.scale(name, expected) for name in expected] == [5e-2, 5e-2, 5e-2, 7, 9]
+    assert check.relative_error(np.array([2e-7]), expected[names[1]], 5e-2) == pytest.approx(2e-6)
+
+
+@pytest.mark.parametrize(
+    ("case", "name"),
+    [
+        ({"backbone": "RN50"}, "params_rn50.json"),
+        ({"backbone": "ViT-B/16"}, "params_vit.json"),
+        ({"backbone": "ViT-B/16", "depth": 2}, "params_vit_depth2.json"),
+    ],
+)
+def test_the_weights_of_a_case_are_described_beside_it(tmp_path, case, name):
+    assert mdmf_case.params_file(tmp_path / "any_case.json", case) == tmp_path / name

@@ -13,8 +13,9 @@ import check  # noqa: E402
 CASES = check.find_cases([PARITY / "clip"])
 
 
-def test_both_layouts_are_covered():
-    assert {"openai_vit", "hf_gelu", "hf_quick_gelu"} <= {case.stem for case in CASES}
+def test_all_layouts_and_towers_are_covered():
+    cases = {case.stem for case in CASES}
+    assert {"openai_vit", "openai_resnet", "hf_gelu", "hf_quick_gelu"} <= cases
 
 
 @pytest.mark.parametrize("settings", CASES, ids=lambda path: path.stem)

@@ -8,8 +8,8 @@ import pytest
 from flax.traverse_util import flatten_dict
 from safetensors.numpy import load_file, save_file
 
-from mdmf_jax.errors import WeightsError
-from mdmf_jax.models.clip.config import CLIPConfig, TextConfig, VisionConfig
+from mdmf_jax.errors import ConfigError, WeightsError
+from mdmf_jax.models.clip.config import CLIPConfig, ResNetConfig, TextConfig, VisionConfig
 from mdmf_jax.models.clip.model import CLIP
 from mdmf_jax.models.clip.tokenizer import Tokenizer, build_vocab
 from mdmf_jax.weights.huggingface import load_clip, save_clip, template
@@ -153,4 +153,11 @@ def test_parameters_of_another_model_are_not_saved(tmp_path):
     del params["logit_scale"]
     with pytest.raises(WeightsError, match=r"visual_projection.*\(21, 32\).*logit_scale"):
         save_clip(tmp_path / "out", CONFIG, params, TOKENIZER)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_resnet_is_not_saved(tmp_path):
+    config = CLIPConfig(ResNetConfig((1, 1, 1, 1), 2, 1, 32), CONFIG.text, 20)
+    with pytest.raises(ConfigError, match="no ResNet"):
+        save_clip(tmp_path / "out", config, {}, TOKENIZER)
     assert not (tmp_path / "out").exists()

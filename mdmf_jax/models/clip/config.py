@@ -8,6 +8,9 @@ from mdmf_jax.errors import ConfigError
 
 ACTIVATIONS = ("quick_gelu", "gelu")
 
+# A ResNet's last grid has one cell for so many pixels, and so many channels for one of `width`.
+REDUCTION = 32
+
 # The end token id that older Hugging Face CLIP configs give by mistake; see `TextConfig`.
 LEGACY_EOS = 2
 
@@ -43,14 +46,62 @@ class VisionConfig(TowerConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.image_size % self.patch_size:
+        if self.image_size < self.patch_size or self.image_size % self.patch_size:
             raise ConfigError(
                 f"CLIP image_size {self.image_size} is no multiple of patch_size {self.patch_size}"
             )
 
     @property
+    def grid(self) -> int:
+        """Patches along one side of the image."""
+        return self.image_size // self.patch_size
+
+    @property
     def num_patches(self) -> int:
-        return (self.image_size // self.patch_size) ** 2
+        return self.grid**2
+
+
+@dataclass(frozen=True)
+class ResNetConfig:
+    """Image tower (ResNet with attention pooling): square images of `image_size` pixels.
+
+    Attributes:
+        layers: blocks in each of the four stages.
+        width: channels behind the stem; the first stage's blocks have 4 * width.
+        heads: of the attention pooling; 64 channels each in every published model.
+    """
+
+    layers: tuple[int, int, int, int] = (3, 4, 6, 3)
+    width: int = 64
+    heads: int = 32
+    image_size: int = 224
+
+    def __post_init__(self) -> None:
+        if len(self.layers) != 4 or min(self.layers) < 1:
+            raise ConfigError(
+                f"CLIP ResNet layers are {self.layers}, expected four positive numbers"
+            )
+        if self.width % 2:
+            raise ConfigError(f"CLIP ResNet width {self.width} is odd; the stem halves it")
+        if self.hidden_size % self.heads:
+            raise ConfigError(
+                f"CLIP ResNet pools {self.hidden_size} channels (32 * width), "
+                f"no multiple of heads {self.heads}"
+            )
+        if self.image_size < REDUCTION or self.image_size % REDUCTION:
+            raise ConfigError(
+                f"CLIP ResNet image_size is {self.image_size}, expected a multiple of {REDUCTION}"
+            )
+
+    @property
+    def grid(self) -> int:
+        """Cells along one side of what is pooled."""
+        return self.image_size // REDUCTION
+
+    @property
+    def hidden_size(self) -> int:
+        """Channels of what is pooled."""
+        return self.width * REDUCTION
 
 
 @dataclass(frozen=True)
@@ -69,9 +120,12 @@ class TextConfig(TowerConfig):
 
 @dataclass(frozen=True)
 class CLIPConfig:
-    """Both towers and the size D of the space they share."""
+    """Both towers and the size D of the space they share.
 
-    vision: VisionConfig
+    The type of `vision` decides between a vision transformer and a ResNet.
+    """
+
+    vision: VisionConfig | ResNetConfig
     text: TextConfig
     projection_dim: int = 512
 
@@ -111,7 +165,13 @@ def from_huggingface(config: Mapping[str, Any]) -> CLIPConfig:
 
 
 def to_huggingface(config: CLIPConfig) -> dict[str, Any]:
-    """`config.json` of a Hugging Face `CLIPModel` of these sizes."""
+    """`config.json` of a Hugging Face `CLIPModel` of these sizes.
+
+    Raises:
+        ConfigError: the image tower is a ResNet, which Hugging Face's CLIP does not have.
+    """
+    if isinstance(config.vision, ResNetConfig):
+        raise ConfigError("Hugging Face's CLIP has no ResNet image tower; it cannot be described")
     shared = {"projection_dim": config.projection_dim}
     return {
         "architectures": ["CLIPModel"],

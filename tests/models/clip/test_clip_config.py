@@ -5,6 +5,7 @@ import pytest
 from mdmf_jax.errors import ConfigError
 from mdmf_jax.models.clip.config import (
     CLIPConfig,
+    ResNetConfig,
     TextConfig,
     VisionConfig,
     from_huggingface,
@@ -60,3 +61,23 @@ def test_what_cannot_be_built_is_refused(section, change, named):
     (config if section is None else config[section]).update(change)
     with pytest.raises(ConfigError, match=named):
         from_huggingface(config)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"layers": (3, 4, 6)}, r"\(3, 4, 6\), expected four"),
+        ({"layers": (3, 4, 0, 3)}, "four positive"),
+        ({"width": 7, "heads": 7}, "7 is odd"),
+        ({"heads": 30}, "2048 channels.*heads 30"),
+        ({"image_size": 240}, "240, expected a multiple of 32"),
+    ],
+)
+def test_a_resnet_that_cannot_be_built_is_refused(change, named):
+    with pytest.raises(ConfigError, match=named):
+        ResNetConfig(**change)
+
+
+def test_hugging_face_has_no_resnet():
+    with pytest.raises(ConfigError, match="no ResNet"):
+        to_huggingface(CLIPConfig(ResNetConfig(), small().text, 40))
