@@ -107,7 +107,7 @@ class MDMF(nn.Module):
         self.global_context = GlobalTemporalContext(c.tcn_dropout)
         self.local_fusion = MultiModalFusion(**fusion)
         self.global_fusion = MultiModalFusion(**fusion)
-        self.scale = self.param("scale", nn.initializers.ones, (1,))
+        self.scale = self.param("scale", nn.initializers.ones, (1,), jnp.float32)
 
     def __call__(
         self,

@@ -38,7 +38,7 @@ class CausalConv(nn.Module):
     def __call__(self, frames):
         """[N, T, D] -> [N, T, D]."""
         features = frames.shape[-1]
-        direction = self.param("direction", torch_kernel, (3, features, features))
+        direction = self.param("direction", torch_kernel, (3, features, features), jnp.float32)
         length = jnp.sqrt(jnp.sum(direction**2, axis=(0, 1)))
         gain = self.param("gain", lambda _: length)
         bias = self.param("bias", torch_bias(3 * features), (features,))

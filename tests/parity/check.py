@@ -11,7 +11,7 @@ cases in this folder. `params_*.json` of the mdmf cases is read beside each case
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from pathlib import Path
 from typing import NamedTuple
 
@@ -84,9 +84,13 @@ def scale(quantity: str, expected: Mapping[str, np.ndarray]) -> float:
 
 
 def check(settings: Path) -> Iterator[Row]:
-    """Rows of one case."""
+    """Rows of one case; a kind of case that nobody runs here is a failed row."""
     content = json.loads(settings.read_text())
-    ours, expected = _runner(settings, content.keys())(settings)
+    runner = _runner(content.keys())
+    if runner is None:
+        yield Row(settings.stem, "no runner for this kind of case", float("inf"), 0.0)
+        return
+    ours, expected = runner(settings)
     factor = tolerance_factor(content)
     for quantity in sorted(expected):
         if not quantity.startswith("in/"):
@@ -104,7 +108,7 @@ def find_cases(folders: list[Path]) -> list[Path]:
     return [path for path in found if path.with_suffix(".npz").exists()]
 
 
-def _runner(settings: Path, keys: Set[str]):
+def _runner(keys: Set[str]) -> Callable | None:
     if "case" in keys:
         import mdmf_case
 
@@ -117,7 +121,7 @@ def _runner(settings: Path, keys: Set[str]):
         import otam_case
 
         return otam_case.run
-    raise SystemExit(f"error: {settings}: unknown kind of case (keys: {', '.join(keys)})")
+    return None
 
 
 def main(arguments: list[str]) -> int:

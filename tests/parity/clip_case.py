@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from synth import state_dict, tensor
 
@@ -31,7 +32,9 @@ def run(settings: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         shapes = huggingface.template(config)
         params = to_params(weights, huggingface.RULES, shapes, origin=settings.stem)
     images = tensor("images", case["image_shape"], seed=case["seed"]).transpose(0, 2, 3, 1)
-    model = CLIP(config)
+    precise = jnp.result_type(float)  # float64 with JAX_ENABLE_X64
+    params, images = jax.tree.map(lambda x: jnp.asarray(x, precise), (params, images))
+    model = CLIP(config, precise)
 
     @jax.jit
     def both_towers(params):

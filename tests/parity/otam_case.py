@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from mdmf_jax.ops.alignment import alignment_cost
@@ -14,7 +15,8 @@ def run(settings: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """(ours, expected): values and the gradient of their sum."""
     smoothing = json.loads(settings.read_text())["smoothing"]
     expected = dict(np.load(settings.with_suffix(".npz")))
-    costs = expected.pop("distances")
+    precise = jnp.result_type(float)  # float64 with JAX_ENABLE_X64
+    costs = jnp.asarray(expected.pop("distances"), precise)
 
     def total(costs):
         values = alignment_cost(costs, smoothing)

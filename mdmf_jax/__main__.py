@@ -1,0 +1,7 @@
+"""`python -m mdmf_jax COMMAND`."""
+
+import sys
+
+from mdmf_jax.cli import main
+
+sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,60 @@
+"""Small published checkpoints for the tests of the commands."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "weights"))
+
+from published_names import random_tensors, shapes  # noqa: E402
+
+from mdmf_jax import cli  # noqa: E402
+
+# Sizes of the published ViT-B/16 model, and those of one for the tiny CLIP of the tests.
+SMALL = {768: 16, 2304: 48, 3072: 32, 512: 16, 2048: 20, 197: 5, 16: 8}
+
+
+def small_tensors(model: str) -> dict[str, np.ndarray]:
+    """A published model's tensors in small, with one layer in the image tower."""
+    small = {
+        name: tuple(SMALL.get(size, size) for size in shape)
+        for name, shape in shapes(model).items()
+        if "resblocks." not in name or "resblocks.0." in name
+    }
+    tensors = random_tensors(small)
+    for name in small:  # the published code registers these twice
+        original = name.replace(".net.0.", ".conv1.").replace(".net.4.", ".conv2.")
+        tensors[name] = tensors[original] if name.startswith("tcn.") else tensors[name]
+    return tensors
+
+
+@pytest.fixture(scope="session")
+def mdmf_tensors() -> dict[str, np.ndarray]:
+    return small_tensors("mdmf_vitb16")
+
+
+@pytest.fixture
+def command(capsys):
+    """Runs a command that must succeed; returns what it printed."""
+
+    def run(*argv) -> str:
+        code, printed = cli.main([str(text) for text in argv]), capsys.readouterr()
+        assert (code, printed.err) == (0, "")
+        return printed.out
+
+    return run
+
+
+@pytest.fixture
+def fails(capsys):
+    """Runs a command that must fail; returns its error message."""
+
+    def run(*argv) -> str:
+        code, printed = cli.main([str(text) for text in argv]), capsys.readouterr()
+        assert code == 2
+        assert printed.err.startswith("error: ") and printed.err.count("\n") == 1
+        return printed.err[len("error: ") : -1]
+
+    return run
