@@ -31,6 +31,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.data = _data()
     config.episode = _episode()
     config.mdmf = _mdmf()
+    config.clip_fsar = _clip_fsar()
     config.train = _train()
     config.eval = _eval()
     return apply_argument(config, arg)
@@ -115,6 +116,24 @@ def _mdmf() -> ConfigDict:
     mdmf.query_weight = 1.0  # weight of the queries' cross entropy
     mdmf.distill_weight = 1.0  # weight of the distillation
     return mdmf
+
+
+def _clip_fsar() -> ConfigDict:
+    clip_fsar = ConfigDict()
+    clip_fsar.depth = 1  # layers of the fusion transformer
+    clip_fsar.heads = 8  # its attention heads
+    clip_fsar.hidden = 2048  # its feed-forward width
+    clip_fsar.attention_dropout = 0.2  # dropout on the attention's output
+    clip_fsar.ffn_dropout = 0.05  # dropout in the feed-forward part
+    clip_fsar.smoothing = 0.5  # temperature of the alignment's soft minimum
+    clip_fsar.bidirectional = True  # align query with support and support with query
+    clip_fsar.merge_before = False  # average a class's shots before the transformer, not after
+    clip_fsar.at_test = "plain"  # or "text" (no alignment), "combined" (alignment and text)
+    clip_fsar.text_coefficient = 0.9  # share of the text in "combined", 0 to 1
+    clip_fsar.class_weight = 1.2  # weight of the image-text class loss
+    clip_fsar.query_weight = 1.0  # weight of the queries' cross entropy
+    clip_fsar.reduction = "mean"  # cross entropy's "mean" or "sum" over videos
+    return clip_fsar
 
 
 def _train() -> ConfigDict:

@@ -5,14 +5,29 @@ from typing import Any
 from flax import linen as nn
 
 from mdmf_jax.errors import ConfigError
+from mdmf_jax.models.clip_fsar import CLIPFSAR, CLIPFSARConfig
 from mdmf_jax.models.mdmf import MDMF, MDMFConfig
 
 METHODS: dict[str, tuple[type, type[nn.Module]]] = {
+    "clip_fsar": (CLIPFSARConfig, CLIPFSAR),
     "mdmf": (MDMFConfig, MDMF),
 }
 
 # What the methods' options may be: the allowed texts, or bounds (see settings.py).
 METHOD_LIMITS: dict[str, dict[str, Any]] = {
+    "clip_fsar": {
+        "depth": {"min": 1},
+        "heads": {"min": 1},
+        "hidden": {"min": 1},
+        "attention_dropout": {"min": 0, "below": 1},
+        "ffn_dropout": {"min": 0, "below": 1},
+        "smoothing": {"above": 0},
+        "at_test": ("plain", "text", "combined"),
+        "text_coefficient": {"min": 0, "max": 1},
+        "class_weight": {"min": 0},
+        "query_weight": {"min": 0},
+        "reduction": ("mean", "sum"),
+    },
     "mdmf": {
         "frames_kept": {"min": 1},
         "pps_at_test": ("argmax", "sample"),

@@ -11,6 +11,7 @@ from mdmf_jax.errors import ConfigError
 # Bounds of a number: the name in a field's metadata, the words of the message, the test.
 BOUNDS = (
     ("min", "at least", lambda value, bound: value >= bound),
+    ("max", "at most", lambda value, bound: value <= bound),
     ("above", "above", lambda value, bound: value > bound),
     ("below", "below", lambda value, bound: value < bound),
 )
@@ -26,7 +27,7 @@ def build_section(
 
     Types are those of the dataclass's annotations: bool, int, float (an int will do), str,
     Literal, tuple[int, ...] and tuple[str, ...] (a list will do). A field's metadata may hold
-    bounds ("min", "above", "below"); for tuples they hold for each item.
+    bounds ("min", "max", "above", "below"); for tuples they hold for each item.
 
     Args:
       section: name of the section, for messages.

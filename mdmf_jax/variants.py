@@ -36,6 +36,15 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
 }
 
+# Where the published code of a method does otherwise than that of CLIP-MDMF.
+PUBLISHED_OTHERWISE: dict[str, dict[str, Any]] = {
+    "clip_fsar": {
+        "clip.normalise": "clip",
+        "data.flip": False,
+        "data.prompt_order": "by_name",
+    },
+}
+
 
 def resolve(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Nested settings with every switch that is None replaced by the variant's value.
@@ -47,7 +56,10 @@ def resolve(settings: Mapping[str, Any]) -> dict[str, Any]:
     if variant not in VARIANTS:
         raise ConfigError(f"variant is {variant!r}; known: {', '.join(sorted(VARIANTS))}")
     resolved = {k: dict(v) if isinstance(v, Mapping) else v for k, v in settings.items()}
-    for path, value in VARIANTS[variant].items():
+    switches = dict(VARIANTS[variant])
+    if variant == "reference":
+        switches |= PUBLISHED_OTHERWISE.get(str(settings.get("method")), {})
+    for path, value in switches.items():
         section, name = path.split(".")
         if _unset(resolved.get(section), name):
             resolved[section][name] = value

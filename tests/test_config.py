@@ -67,6 +67,23 @@ def test_mirroring_is_off_where_left_and_right_matter_but_not_in_the_reference()
         assert from_config_dict(settings).data.flip is flip
 
 
+def test_the_reference_of_clip_fsar_is_its_own_code():
+    config = from_config_dict(common.get_config("variant=reference,method=clip_fsar"))
+    data, clip = config.data, config.clip
+    assert (clip.normalise, data.flip, data.prompt_order) == ("clip", False, "by_name")
+    assert config.train.select == "last"
+    settings = common.get_config("variant=reference,method=clip_fsar")
+    settings.data.flip = True
+    assert from_config_dict(settings).data.flip is True
+
+
+def test_limits_of_clip_fsar():
+    settings = common.get_config("method=clip_fsar")
+    settings.clip_fsar.text_coefficient = 1.5
+    with pytest.raises(ConfigError, match="clip_fsar.text_coefficient is 1.5; it must be at most"):
+        from_config_dict(settings)
+
+
 def test_common_holds_every_setting():
     settings = common.get_config().to_dict()
     known = known_settings()
@@ -96,11 +113,15 @@ def test_config_is_frozen():
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        ("trian", {"steps": 3}, "unknown setting trian (did you mean train?); known: clip, data"),
+        (
+            "trian",
+            {"steps": 3},
+            "unknown setting trian (did you mean train?); known: clip, clip_fsar, data",
+        ),
         ("train.stpes", 3, "unknown setting train.stpes (did you mean train.steps?)"),
         ("mdmf.depht", 2, "did you mean mdmf.depth?"),
         ("variant", "published", "variant is 'published'; known: corrected, reference"),
-        ("method", "trx", "unknown method 'trx'; known: mdmf"),
+        ("method", "trx", "unknown method 'trx'; known: clip_fsar, mdmf"),
         ("seed", "0", "seed is '0'; it must be of type int"),
         ("seed", -1, "seed is -1; it must be at least 0"),
         ("train.steps", -1, "train.steps is -1; it must be at least 0"),

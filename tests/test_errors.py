@@ -57,7 +57,7 @@ COMMAND_LINES = {
     "wrong type": (["--config.train.steps=many"], "--config.train.steps=many"),
     "bad value": (["--config.train.steps=-1"], "train.steps is -1; it must be at least 0"),
     "bad bool": (["--config.data.cache=maybe"], "--config.data.cache=maybe"),
-    "unknown method": (["--config.method=trx"], "unknown method 'trx'; known: mdmf"),
+    "unknown method": (["--config.method=trx"], "unknown method 'trx'; known: clip_fsar, mdmf"),
     "unknown variant": (["--config.variant=old"], "variant is 'old'; known: corrected, reference"),
     "no data folder": (["--config.data.root=absent"], "absent"),
     "no data setting": (["--config.data.root="], "data.root is empty"),

@@ -60,6 +60,7 @@ class FeedForward(nn.Module):
 class MultiModalFusion(nn.Module):
     """MMFE of one view: [text; context] attends to [text; frames].
 
+    Tokens have no position embedding: the place of the text among them changes nothing.
     Layers after the first are self-attention on the running value.
     """
 
@@ -71,9 +72,14 @@ class MultiModalFusion(nn.Module):
 
     @nn.compact
     def __call__(self, text, context, frames, *, train: bool):
-        """text [N, D], context and frames [N, T, D] -> [N, 1 + T, D], the text token first."""
-        x = jnp.concatenate([text[:, None], context], axis=1)
-        attended = jnp.concatenate([text[:, None], frames], axis=1)
+        """text [N, D], context and frames [N, T, D] -> [N, 1 + T, D], the text token first.
+
+        With text None there is no text token: [N, T, D].
+        """
+        x, attended = context, frames
+        if text is not None:
+            x = jnp.concatenate([text[:, None], context], axis=1)
+            attended = jnp.concatenate([text[:, None], frames], axis=1)
         for layer in range(self.depth):
             x = CrossAttention(self.heads, self.attention_dropout, name=f"attention{layer}")(
                 x, attended if layer == 0 else x, train=train

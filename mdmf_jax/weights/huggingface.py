@@ -1,4 +1,10 @@
-"""CLIP in the Hugging Face layout: a folder with config.json, model.safetensors and a tokenizer."""
+"""CLIP in the Hugging Face layout: a folder with config.json, model.safetensors and a tokenizer.
+
+CLIPs with a ResNet image tower, which transformers does not have, are kept in the same files by
+an extension of this package: `vision_config` has the model_type "clip_resnet" and a ResNet's
+sizes, and the tensors of the image tower have OpenAI's names (`visual.*`). Transformers refuses
+such a folder.
+"""
 
 import json
 from collections.abc import Mapping
@@ -11,9 +17,16 @@ import numpy as np
 from safetensors.numpy import save
 
 from mdmf_jax.errors import ConfigError, WeightsError
-from mdmf_jax.models.clip.config import CLIPConfig, from_huggingface, to_huggingface
+from mdmf_jax.models.clip.config import (
+    CLIPConfig,
+    ResNetConfig,
+    VisionConfig,
+    from_huggingface,
+    to_huggingface,
+)
 from mdmf_jax.models.clip.model import CLIP
 from mdmf_jax.models.clip.tokenizer import Tokenizer
+from mdmf_jax.weights import openai_resnet
 from mdmf_jax.weights.files import read_json, read_safetensors
 from mdmf_jax.weights.layers import dense_rules, norm_rules
 from mdmf_jax.weights.table import Ignored, Rule, keep, rule, to_params, to_tensors, transpose
@@ -44,10 +57,17 @@ def _embedding(tower: str, name: str) -> Rule:
     return rule(f"{source}.weight", f"{target}/embedding", keep(2))
 
 
-RULES: tuple[Rule, ...] = (
+_TEXT_RULES: tuple[Rule, ...] = (
     rule("logit_scale", "logit_scale", keep(0)),
-    rule("visual_projection.weight", "visual_projection/kernel", transpose(1, 0)),
     rule("text_projection.weight", "text_projection/kernel", transpose(1, 0)),
+    _embedding("text_model", "position_embedding"),
+    _embedding("text_model", "token_embedding"),
+    *norm_rules("text_model.final_layer_norm", "text_model/final_layer_norm"),
+    *_blocks("text_model"),
+)
+
+RULES: tuple[Rule, ...] = (
+    rule("visual_projection.weight", "visual_projection/kernel", transpose(1, 0)),
     rule(
         "vision_model.embeddings.class_embedding",
         "vision_model/embeddings/class_embedding",
@@ -59,19 +79,29 @@ RULES: tuple[Rule, ...] = (
         transpose(2, 3, 1, 0),
     ),
     _embedding("vision_model", "position_embedding"),
-    _embedding("text_model", "position_embedding"),
-    _embedding("text_model", "token_embedding"),
     *norm_rules("vision_model.pre_layrnorm", "vision_model/pre_layrnorm"),
     *norm_rules("vision_model.post_layernorm", "vision_model/post_layernorm"),
-    *norm_rules("text_model.final_layer_norm", "text_model/final_layer_norm"),
     *_blocks("vision_model"),
-    *_blocks("text_model"),
+    *_TEXT_RULES,
 )
+
+# This package's extension: Hugging Face has no names for a ResNet, so it keeps OpenAI's.
+RESNET_RULES: tuple[Rule, ...] = (*openai_resnet.RULES, *_TEXT_RULES)
 
 IGNORED = (
     Ignored("vision_model.embeddings.position_ids", "0, 1, 2, ...; files of old versions"),
     Ignored("text_model.embeddings.position_ids", "0, 1, 2, ...; files of old versions"),
 )
+
+
+# Transformers reads "pt" and refuses what it does not know. Without a refusal it would give a
+# ResNet's folder a vision transformer of random numbers.
+_FORMAT, _RESNET_FORMAT = "pt", "mdmf_jax"
+
+
+def rules(vision: VisionConfig | ResNetConfig) -> tuple[Rule, ...]:
+    """The table for a CLIP with this image tower."""
+    return RESNET_RULES if isinstance(vision, ResNetConfig) else RULES
 
 
 def demo_clip_path() -> Path:
@@ -88,7 +118,7 @@ def template(config: CLIPConfig) -> dict[str, Any]:
 
 
 def load_clip(directory: str | Path) -> LoadedCLIP:
-    """Reads a CLIP (ViT) that `CLIPModel.save_pretrained` or `save_clip` wrote.
+    """Reads a CLIP that `CLIPModel.save_pretrained` (ViT) or `save_clip` (ViT, ResNet) wrote.
 
     Files: config.json, model.safetensors (or model.safetensors.index.json and its shards),
     vocab.json, merges.txt. Half precision becomes float32. The config keeps the image size of
@@ -107,7 +137,11 @@ def load_clip(directory: str | Path) -> LoadedCLIP:
         raise WeightsError(f"{directory / 'config.json'}: {error}") from error
     tokenizer = Tokenizer.from_huggingface(directory)
     params = to_params(
-        _read_tensors(directory), RULES, template(config), ignored=IGNORED, origin=str(directory)
+        _read_tensors(directory),
+        rules(config.vision),
+        template(config),
+        ignored=IGNORED,
+        origin=str(directory),
     )
     return LoadedCLIP(config, params, tokenizer)
 
@@ -119,24 +153,24 @@ def save_clip(
     tokenizer: Tokenizer,
     dtype: Any = np.float32,
 ) -> None:
-    """Writes a CLIP that `load_clip` and transformers' `CLIPModel.from_pretrained` read.
+    """Writes a CLIP that `load_clip` reads, and a ViT also so that transformers reads it.
 
     Args:
         dtype: of the stored numbers, `numpy.float32` or `numpy.float16`.
 
     Raises:
-        ConfigError: the image tower is a ResNet, which this layout does not have.
         WeightsError: `params` is not the parameter tree of `CLIP(config)`.
     """
     directory = Path(directory)
     described = to_huggingface(config) | {"dtype": np.dtype(dtype).name}
-    tensors = to_tensors(params, RULES)
-    to_params(tensors, RULES, template(config), origin="the parameters to save")
+    table = rules(config.vision)
+    tensors = to_tensors(params, table)
+    to_params(tensors, table, template(config), origin="the parameters to save")
     stored = {name: np.asarray(x, dtype, order="C") for name, x in tensors.items()}
     described["text_config"] |= {"bos_token_id": tokenizer.start, "pad_token_id": tokenizer.pad}
     directory.mkdir(parents=True, exist_ok=True)
-    # "format" is what transformers insists on; it names the layout of the tensors.
-    (directory / "model.safetensors").write_bytes(save(stored, metadata={"format": "pt"}))
+    kind = _RESNET_FORMAT if isinstance(config.vision, ResNetConfig) else _FORMAT
+    (directory / "model.safetensors").write_bytes(save(stored, metadata={"format": kind}))
     (directory / "config.json").write_text(json.dumps(described, indent=2) + "\n")
     tokenizer.save(directory)
 

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from mdmf_jax.models.clip.config import CLIPConfig, ResNetConfig, VisionConfig
+from mdmf_jax.weights import openai_resnet
 from mdmf_jax.weights.huggingface import template
-from mdmf_jax.weights.layers import batch_norm_rules, conv_rules, dense_rules, norm_rules
+from mdmf_jax.weights.layers import conv_rules, dense_rules, norm_rules
 from mdmf_jax.weights.openai_sizes import config_from_state_dict
 from mdmf_jax.weights.table import Ignored, Rule, keep, rule, split, to_params
 
@@ -28,33 +29,6 @@ def _blocks(prefix: str, tower: str) -> list[Rule]:
 
 def _leaves(paths: list[str], leaf: str) -> tuple[str, ...]:
     return tuple(f"{path}/{leaf}" for path in paths)
-
-
-def _conv_norm(source: str, target: str, number: int) -> list[Rule]:
-    """A numbered convolution and its BatchNorm."""
-    return [
-        *conv_rules(f"{source}.conv{number}", f"{target}/conv{number}"),
-        *batch_norm_rules(f"{source}.bn{number}", f"{target}/bn{number}"),
-    ]
-
-
-def _resnet(source: str, target: str) -> list[Rule]:
-    block = f"{source}.layer*.*", f"{target}/layer*/*"
-    pool = f"{source}.attnpool", f"{target}/attnpool"
-    position = "positional_embedding"
-    return [
-        *(entry for number in (1, 2, 3) for entry in _conv_norm(source, target, number)),
-        *(entry for number in (1, 2, 3) for entry in _conv_norm(*block, number)),
-        *conv_rules(f"{block[0]}.downsample.0", f"{block[1]}/downsample_conv"),
-        *batch_norm_rules(f"{block[0]}.downsample.1", f"{block[1]}/downsample_bn"),
-        rule(f"{pool[0]}.{position}", f"{pool[1]}/{position}", keep(2)),
-        *(
-            entry
-            for name in ("q_proj", "k_proj", "v_proj")
-            for entry in dense_rules(f"{pool[0]}.{name}", f"{pool[1]}/{name}")
-        ),
-        *dense_rules(f"{pool[0]}.c_proj", "visual_projection"),
-    ]
 
 
 _VISION, _TEXT = "vision_model/embeddings", "text_model/embeddings"
@@ -79,7 +53,7 @@ VIT_RULES: tuple[Rule, ...] = (
     *_TEXT_RULES,
 )
 
-RESNET_RULES: tuple[Rule, ...] = (*_resnet("visual", "vision_model"), *_TEXT_RULES)
+RESNET_RULES: tuple[Rule, ...] = (*openai_resnet.RULES, *_TEXT_RULES)
 
 _COUNTER = "num_batches_tracked"
 

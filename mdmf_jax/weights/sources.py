@@ -23,7 +23,7 @@ PICKLED = "pytorch_model.bin"
 _OPENAI_MARKS = ("visual.conv1.weight", "token_embedding.weight", "text_projection")
 # Only OpenAI's own archives have it. Without it, nothing tells the activation.
 _OPENAI_ARCHIVE = "input_resolution"
-_HUGGINGFACE_MARK = "vision_model.embeddings.patch_embedding.weight"
+_HUGGINGFACE_MARK = "text_model.embeddings.token_embedding.weight"
 
 
 class Source(NamedTuple):
@@ -90,7 +90,7 @@ def _pickled_huggingface(path: Path) -> LoadedCLIP:
         raise WeightsError(f"{path / 'config.json'}: {error}") from error
     params = to_params(
         read_state_dict(path / PICKLED),
-        huggingface.RULES,
+        huggingface.rules(config.vision),
         huggingface.template(config),
         ignored=huggingface.IGNORED,
         origin=str(path / PICKLED),

@@ -1,5 +1,6 @@
 """Small published checkpoints for the tests of the commands."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -16,15 +17,23 @@ from mdmf_jax import cli  # noqa: E402
 SMALL = {768: 16, 2304: 48, 3072: 32, 512: 16, 2048: 20, 197: 5, 16: 8}
 
 
-def small_tensors(model: str) -> dict[str, np.ndarray]:
-    """A published model's tensors in small, with one layer in the image tower."""
+# Likewise for RN50, and blocks that the small one does not have.
+SMALL_RESNET = {32 * 2**i: 2**i for i in range(7)} | {1536: 48, 50: 2}
+LATER_BLOCKS = re.compile(r"(layer\d|resblocks)\.[1-9]")
+
+
+def small_tensors(model: str, sizes: dict[int, int]) -> dict[str, np.ndarray]:
+    """A published model's tensors in small, with one block in each part of a tower."""
     small = {
-        name: tuple(SMALL.get(size, size) for size in shape)
+        name: tuple(sizes.get(size, size) for size in shape)
         for name, shape in shapes(model).items()
-        if "resblocks." not in name or "resblocks.0." in name
+        if not LATER_BLOCKS.search(name)
     }
     tensors = random_tensors(small)
-    for name in small:  # the published code registers these twice
+    for name in small:
+        if name.endswith("running_var"):
+            tensors[name] = 1 + np.abs(tensors[name])
+        # The published code registers these twice.
         original = name.replace(".net.0.", ".conv1.").replace(".net.4.", ".conv2.")
         tensors[name] = tensors[original] if name.startswith("tcn.") else tensors[name]
     return tensors
@@ -32,7 +41,23 @@ def small_tensors(model: str) -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="session")
 def mdmf_tensors() -> dict[str, np.ndarray]:
-    return small_tensors("mdmf_vitb16")
+    return small_tensors("mdmf_vitb16", SMALL)
+
+
+@pytest.fixture(scope="session")
+def clip_fsar_tensors() -> dict[str, np.ndarray]:
+    return small_tensors("clip_fsar_vitb16", SMALL)
+
+
+@pytest.fixture(scope="session")
+def mdmf_resnet_tensors() -> dict[str, np.ndarray]:
+    return small_tensors("mdmf_rn50", SMALL_RESNET)
+
+
+@pytest.fixture(scope="session")
+def clip_resnet_tensors() -> dict[str, np.ndarray]:
+    """A small CLIP under OpenAI's names, with OpenAI's number of tokens."""
+    return small_tensors("clip_rn50", SMALL_RESNET)
 
 
 @pytest.fixture

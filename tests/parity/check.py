@@ -121,6 +121,10 @@ def _runner(keys: Set[str]) -> Callable | None:
         import otam_case
 
         return otam_case.run
+    if {"mode", "options"} <= keys:  # the other heads have neither
+        import clip_fsar_case
+
+        return clip_fsar_case.run
     return None
 
 
@@ -134,7 +138,7 @@ def main(arguments: list[str]) -> int:
         for row in check(case):
             verdict = "ok" if row.passed else "FAILED"
             print(
-                f"{row.case:42} {row.quantity:58} {row.error:9.1e} {row.tolerance:7.0e} {verdict}"
+                f"{row.case:44} {row.quantity:58} {row.error:9.1e} {row.tolerance:7.0e} {verdict}"
             )
             rows.append(row)
     failed = sum(not row.passed for row in rows)

@@ -8,7 +8,7 @@ import pytest
 from flax.traverse_util import flatten_dict
 from safetensors.numpy import load_file, save_file
 
-from mdmf_jax.errors import ConfigError, WeightsError
+from mdmf_jax.errors import WeightsError
 from mdmf_jax.models.clip.config import CLIPConfig, ResNetConfig, TextConfig, VisionConfig
 from mdmf_jax.models.clip.model import CLIP
 from mdmf_jax.models.clip.tokenizer import Tokenizer, build_vocab
@@ -23,10 +23,12 @@ CONFIG = CLIPConfig(
     20,
 )
 
+RESNET = CLIPConfig(ResNetConfig((1, 2, 1, 1), 2, 4, 32), CONFIG.text, 20)
 
-def random_params(seed=0) -> dict:
+
+def random_params(seed=0, config=CONFIG) -> dict:
     rng = np.random.default_rng(seed)
-    return jax.tree.map(lambda x: rng.normal(size=x.shape).astype(np.float32), template(CONFIG))
+    return jax.tree.map(lambda x: rng.normal(size=x.shape).astype(np.float32), template(config))
 
 
 def same(left: dict, right: dict) -> bool:
@@ -156,8 +158,68 @@ def test_parameters_of_another_model_are_not_saved(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_resnet_is_not_saved(tmp_path):
-    config = CLIPConfig(ResNetConfig((1, 1, 1, 1), 2, 1, 32), CONFIG.text, 20)
-    with pytest.raises(ConfigError, match="no ResNet"):
-        save_clip(tmp_path / "out", config, {}, TOKENIZER)
+@pytest.fixture
+def resnet_folder(tmp_path):
+    save_clip(tmp_path, RESNET, random_params(config=RESNET), TOKENIZER)
+    return tmp_path
+
+
+def test_a_resnet_that_is_saved_is_read_back(resnet_folder):
+    loaded = load_clip(resnet_folder)
+    assert loaded.config == RESNET
+    assert same(loaded.params, random_params(config=RESNET))
+    assert loaded.tokenizer(["cat"], 3).tolist() == TOKENIZER(["cat"], 3).tolist()
+
+
+def test_files_of_a_resnet(resnet_folder):
+    """Sizes and tensors are written as documented: the image tower as OpenAI names it."""
+    described = json.loads((resnet_folder / "config.json").read_text())
+    sizes = {"layers": [1, 2, 1, 1], "width": 2, "heads": 4, "image_size": 32}
+    assert described["vision_config"] == {"model_type": "clip_resnet"} | sizes
+    assert described["text_config"]["hidden_act"] == "gelu"
+    tensors, params = load_file(resnet_folder / "model.safetensors"), random_params(config=RESNET)
+    starts = ("visual.", "text_model.", "text_projection.weight", "logit_scale")
+    assert all(name.startswith(starts) for name in tensors)
+    block = params["vision_model"]["layer2"]["1"]
+    kernel = tensors["visual.layer2.1.conv2.weight"]
+    assert np.array_equal(kernel, block["conv2"]["kernel"].transpose(3, 2, 0, 1))
+    assert np.array_equal(tensors["visual.layer2.1.bn3.running_var"], block["bn3"]["var"])
+    projection = params["visual_projection"]["kernel"]
+    assert np.array_equal(tensors["visual.attnpool.c_proj.weight"], projection.T)
+
+
+def test_wrong_tensors_of_a_resnet_are_named(resnet_folder):
+    tensors = load_file(resnet_folder / "model.safetensors")
+    del tensors["visual.bn1.running_var"]
+    del tensors["text_model.final_layer_norm.bias"]
+    tensors["visual.layer2.0.conv2.weight"] = np.zeros((4, 4, 3, 1), np.float32)
+    tensors["visual_projection.weight"] = np.zeros((20, 64), np.float32)
+    save_file(tensors, resnet_folder / "model.safetensors")
+    with pytest.raises(WeightsError) as caught:
+        load_clip(resnet_folder)
+    assert str(caught.value).removeprefix(f"{resnet_folder}: ").split("; ") == [
+        "tensor visual.layer2.0.conv2.weight has shape (4, 4, 3, 1), expected (4, 4, 3, 3)",
+        "unknown tensor visual_projection.weight",
+        "missing tensor text_model.final_layer_norm.bias",
+        "missing tensor visual.bn1.running_var",
+    ]
+
+
+def test_parameters_of_another_resnet_are_not_saved(tmp_path):
+    params = random_params(config=RESNET)
+    del params["vision_model"]["layer2"]["1"]
+    with pytest.raises(WeightsError, match=r"missing tensor visual.layer2.1.bn1.bias"):
+        save_clip(tmp_path / "out", RESNET, params, TOKENIZER)
+    with pytest.raises(WeightsError, match="unknown tensor|no place in the table"):
+        save_clip(tmp_path / "out", RESNET, random_params(), TOKENIZER)
     assert not (tmp_path / "out").exists()
+
+
+def test_transformers_refuses_a_resnet(resnet_folder):
+    """It must not make up an image tower of random numbers instead."""
+    transformers = pytest.importorskip("transformers")
+    if not hasattr(transformers, "FlaxCLIPModel"):
+        pytest.skip("this transformers has no Flax models")
+    with warnings.catch_warnings(), pytest.raises((OSError, ValueError), match="metadata"):
+        warnings.simplefilter("ignore")
+        transformers.FlaxCLIPModel.from_pretrained(resnet_folder)

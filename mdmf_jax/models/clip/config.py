@@ -11,6 +11,9 @@ ACTIVATIONS = ("quick_gelu", "gelu")
 # A ResNet's last grid has one cell for so many pixels, and so many channels for one of `width`.
 REDUCTION = 32
 
+# model_type of a ResNet's section in config.json: this package's own, transformers has none.
+RESNET_TYPE = "clip_resnet"
+
 # The end token id that older Hugging Face CLIP configs give by mistake; see `TextConfig`.
 LEGACY_EOS = 2
 
@@ -147,9 +150,12 @@ _TEXT_DEFAULTS = dict(
 def from_huggingface(config: Mapping[str, Any]) -> CLIPConfig:
     """CLIPConfig of a Hugging Face CLIP's `config.json`, read as transformers reads it.
 
+    A `vision_config` of the model_type "clip_resnet" describes a ResNet; see `to_huggingface`.
+
     Raises:
         ConfigError: the config is not a CLIP's, or has something this package does not know
-            (another activation, images that do not have three channels).
+            (another activation, images that do not have three channels), or a ResNet's section
+            lacks a size.
     """
     kind = config.get("model_type", "clip")
     if kind != "clip":
@@ -158,7 +164,7 @@ def from_huggingface(config: Mapping[str, Any]) -> CLIPConfig:
     if vision.get("num_channels", 3) != 3:
         raise ConfigError(f"CLIP num_channels is {vision['num_channels']}, only 3 is supported")
     return CLIPConfig(
-        vision=VisionConfig(**_known(VisionConfig, _VISION_DEFAULTS, vision)),
+        vision=_vision(vision),
         text=TextConfig(**_known(TextConfig, _TEXT_DEFAULTS, text)),
         projection_dim=config.get("projection_dim", 512),
     )
@@ -167,19 +173,34 @@ def from_huggingface(config: Mapping[str, Any]) -> CLIPConfig:
 def to_huggingface(config: CLIPConfig) -> dict[str, Any]:
     """`config.json` of a Hugging Face `CLIPModel` of these sizes.
 
-    Raises:
-        ConfigError: the image tower is a ResNet, which Hugging Face's CLIP does not have.
+    A ResNet is an extension of this package, which transformers cannot read: no architecture is
+    named, and `vision_config` is {"model_type": "clip_resnet", "layers": four numbers, "width",
+    "heads", "image_size"}.
     """
-    if isinstance(config.vision, ResNetConfig):
-        raise ConfigError("Hugging Face's CLIP has no ResNet image tower; it cannot be described")
     shared = {"projection_dim": config.projection_dim}
-    return {
-        "architectures": ["CLIPModel"],
-        "model_type": "clip",
-        **shared,
-        "vision_config": {"model_type": "clip_vision_model", **shared, **asdict(config.vision)},
-        "text_config": {"model_type": "clip_text_model", **shared, **asdict(config.text)},
-    }
+    text = {"model_type": "clip_text_model", **shared, **asdict(config.text)}
+    described = {"model_type": "clip", **shared}
+    if isinstance(config.vision, ResNetConfig):
+        sizes = asdict(config.vision) | {"layers": list(config.vision.layers)}
+        vision = {"model_type": RESNET_TYPE, **sizes}
+    else:
+        described = {"architectures": ["CLIPModel"], **described}
+        vision = {"model_type": "clip_vision_model", **shared, **asdict(config.vision)}
+    return {**described, "vision_config": vision, "text_config": text}
+
+
+def _vision(section: Mapping[str, Any]) -> VisionConfig | ResNetConfig:
+    if section.get("model_type") != RESNET_TYPE:
+        return VisionConfig(**_known(VisionConfig, _VISION_DEFAULTS, section))
+    missing = [field.name for field in fields(ResNetConfig) if field.name not in section]
+    if missing:
+        raise ConfigError(f"vision_config is a {RESNET_TYPE} without {', '.join(missing)}")
+    sizes = _known(ResNetConfig, {}, section)
+    layers = sizes["layers"] if isinstance(sizes["layers"], list | tuple) else [None]
+    numbers = [*layers, sizes["width"], sizes["heads"], sizes["image_size"]]
+    if not all(type(number) is int and number > 0 for number in numbers):
+        raise ConfigError(f"CLIP ResNet sizes are {sizes}, expected positive whole numbers")
+    return ResNetConfig(**sizes | {"layers": tuple(layers)})
 
 
 def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:

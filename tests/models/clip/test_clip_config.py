@@ -78,6 +78,43 @@ def test_a_resnet_that_cannot_be_built_is_refused(change, named):
         ResNetConfig(**change)
 
 
-def test_hugging_face_has_no_resnet():
-    with pytest.raises(ConfigError, match="no ResNet"):
-        to_huggingface(CLIPConfig(ResNetConfig(), small().text, 40))
+def described_resnet() -> dict:
+    resnet = CLIPConfig(ResNetConfig((1, 2, 3, 4), 32, 16, 96), small().text, 40)
+    assert from_huggingface(json.loads(json.dumps(to_huggingface(resnet)))) == resnet
+    return to_huggingface(resnet)
+
+
+def test_spelling_of_a_resnet():
+    assert described_resnet()["vision_config"] == {
+        "model_type": "clip_resnet",
+        "layers": [1, 2, 3, 4],
+        "width": 32,
+        "heads": 16,
+        "image_size": 96,
+    }
+    assert described_resnet()["text_config"] == to_huggingface(small())["text_config"]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"layers": 3}, "'layers': 3, .*positive whole numbers"),
+        ({"layers": [1, 2, 3]}, r"\(1, 2, 3\), expected four"),
+        ({"width": "64"}, "'width': '64'.*positive whole numbers"),
+        ({"heads": 0}, "'heads': 0.*positive whole numbers"),
+        ({"image_size": 100}, "100, expected a multiple of 32"),
+        ({"num_channels": 1}, "num_channels is 1"),
+    ],
+)
+def test_a_bad_description_of_a_resnet_is_refused(change, named):
+    config = described_resnet()
+    config["vision_config"].update(change)
+    with pytest.raises(ConfigError, match=named):
+        from_huggingface(config)
+
+
+def test_all_sizes_of_a_resnet_must_be_said():
+    config = described_resnet()
+    del config["vision_config"]["width"], config["vision_config"]["heads"]
+    with pytest.raises(ConfigError, match="clip_resnet without width, heads"):
+        from_huggingface(config)
