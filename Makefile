@@ -4,6 +4,8 @@
 # make PYTHON=/path/to/python3.12 test   with another Python; it gets an environment of its own
 
 PYTHON ?= python3
+# Tests that run at once; each may take 4 GB of memory.
+JOBS ?= 2
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 VENV := .venv$(if $(filter python3,$(PYTHON)),,-$(VERSION))
 REQUIREMENTS := $(if $(filter 3.11,$(VERSION)),requirements.lock,requirements.txt)
@@ -14,7 +16,7 @@ demo: $(VENV)/installed
 	$(BIN)/python train.py --config=configs/demo.py --workdir=runs/demo
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow"
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
