@@ -30,11 +30,18 @@ class DataSection:
 
     dataset: Literal["folders", "demo"]
     root: str
+    source: Literal["auto", "videos", "frames", "prepared"]
+    protocol: str
     splits: str
     frames: int = _at_least(1)
     resize: int = _at_least(1)
     crop: int = _at_least(1)
+    pipeline: Literal["mdmf", "clip_fsar"]
+    sampling: Literal["ends", "segments"]
+    test_views: int = _at_least(1)
+    short_videos: Literal["repeat", "drop"]
     flip: bool
+    jitter: bool
     left_right: bool
     cache: bool
     loader: Literal["tfdata", "threads"]

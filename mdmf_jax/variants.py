@@ -11,6 +11,7 @@ from mdmf_jax.errors import ConfigError
 VARIANTS: dict[str, dict[str, Any]] = {
     "reference": {
         "clip.normalise": "none",
+        "data.short_videos": "drop",
         "data.flip": True,
         "data.prompt_order": "reference",
         "mdmf.text_token": "first_frame",
@@ -23,6 +24,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
     "corrected": {
         "clip.normalise": "clip",
+        "data.short_videos": "repeat",
         # None here: on, unless the classes tell left from right (data.left_right).
         "data.flip": None,
         "data.prompt_order": "by_name",

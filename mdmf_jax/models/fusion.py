@@ -1,5 +1,7 @@
 """MMFE: the cross transformer that fuses text and video (CLIP-MDMF; CLIP-FSAR uses it too)."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -86,3 +88,14 @@ class MultiModalFusion(nn.Module):
             )
             x = FeedForward(self.hidden, self.ffn_dropout, name=f"ffn{layer}")(x, train=train)
         return x
+
+
+def fusion_of(options: Any) -> MultiModalFusion:
+    """The fusion transformer that a method's options describe."""
+    return MultiModalFusion(
+        depth=options.depth,
+        heads=options.heads,
+        hidden=options.hidden,
+        attention_dropout=options.attention_dropout,
+        ffn_dropout=options.ffn_dropout,
+    )

@@ -1,19 +1,18 @@
 """CLIP-MDMF: multi-view distillation based on multi-modal fusion (arXiv 2401.08345)."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from mdmf_jax.models.fusion import MultiModalFusion
-from mdmf_jax.models.output import EpisodeOutput
+from mdmf_jax.models.fusion import fusion_of
+from mdmf_jax.models.method import FewShotMethod, split_classes
 from mdmf_jax.models.temporal import GlobalTemporalContext, LocalTemporalContext
 from mdmf_jax.ops import prompts as pps
 from mdmf_jax.ops.alignment import otam_distance
 from mdmf_jax.ops.distillation import ViewScores, mutual_distillation
-from mdmf_jax.ops.losses import cross_entropy
+from mdmf_jax.ops.losses import class_cross_entropy, cross_entropy
 from mdmf_jax.ops.prototypes import class_means
 from mdmf_jax.ops.similarity import pairwise_cosine
 
@@ -70,156 +69,105 @@ class MDMFConfig:
     distill_weight: float = 1.0
 
 
-class Prompted(NamedTuple):
-    """Prompts of the queries, and the frames of all videos that agree best with their text."""
+class MDMF(FewShotMethod):
+    """CLIP-MDMF's head on frame features, for one episode.
 
-    choice: jax.Array  # [Q]
-    probability: jax.Array  # [Q, W]
-    best: jax.Array  # [Q], arg max
-    support_kept: jax.Array  # [W, K, kept, D]
-    query_kept: jax.Array  # [Q, kept, D]
-
-
-class View(NamedTuple):
-    """One view: temporal context, and fused tokens (text first) of prototypes and queries."""
-
-    context_support: jax.Array  # [W, K, T, D]
-    context_query: jax.Array  # [Q, T, D]
-    prototypes: jax.Array  # [W, 1 + T, D]
-    query: jax.Array  # [Q, 1 + T, D]
-
-
-class MDMF(nn.Module):
-    """CLIP-MDMF's head on frame features, for one episode."""
+    The outputs of a video are its fused tokens by view, the text token first: [N, 1 + T, D].
+    """
 
     config: MDMFConfig = MDMFConfig()
 
     def setup(self):
         c = self.config
-        fusion = dict(
-            depth=c.depth,
-            heads=c.heads,
-            hidden=c.hidden,
-            attention_dropout=c.attention_dropout,
-            ffn_dropout=c.ffn_dropout,
-        )
         self.local_context = LocalTemporalContext()
         self.global_context = GlobalTemporalContext(c.tcn_dropout)
-        self.local_fusion = MultiModalFusion(**fusion)
-        self.global_fusion = MultiModalFusion(**fusion)
+        self.local_fusion = fusion_of(c)
+        self.global_fusion = fusion_of(c)
         self.scale = self.param("scale", nn.initializers.ones, (1,), jnp.float32)
 
-    def __call__(
-        self,
-        support,
-        query,
-        prompts,
-        *,
-        query_labels=None,
-        class_ids=None,
-        class_table=None,
-        prompt_choice=None,
-        train: bool = False,
-    ) -> EpisodeOutput:
-        """Classifies the queries of one episode.
+    @property
+    def chooses_prompts(self) -> bool:
+        return True
 
-        Args:
-          support: frame features [W, K, T, D], row w belongs to class w of the episode.
-          query: frame features [Q, T, D].
-          prompts: text features of the episode's classes [W, D].
-          query_labels: class of each query, 0..W-1 [Q]; needed for losses.
-          class_ids: rows of `class_table` of the episode's classes [W].
-          class_table: text features of all classes of the part [C, D]; with `class_ids` it
-            gives the image-text class loss.
-          prompt_choice: prompt of each query [Q], instead of PPS's own choice.
-          train: dropout on, prompts drawn. Needs the rngs "dropout" and "prompt".
-        """
-        prompted = self._select_prompts(support, query, prompts, prompt_choice, train)
-        query_text = jnp.take(prompts, prompted.choice, axis=0)
-        if not self.config.pps:
-            query_text = jnp.zeros_like(query_text)
-        views = self._views(support, query, prompts, query_text, train)
-        distances = self._distances(views)
-        logits = -sum(distances.values())
-        diagnostics = _diagnostics(prompted, views, distances)
-        if class_table is not None:
-            diagnostics["class_logits"] = self._class_logits(prompted, class_table)
-        losses = {}
-        if query_labels is not None:
-            losses = self._losses(logits, views, query_labels, class_ids, diagnostics)
-        return EpisodeOutput(logits, losses, diagnostics)
+    def prompt_scores(self, videos, table):
+        return pps.class_agreement(pps.frame_agreement(videos, table), self._kept(videos))
 
-    def _select_prompts(self, support, query, prompts, choice, train) -> Prompted:
-        kept = min(self.config.frames_kept, query.shape[-2])
-        support_scores = pairwise_cosine(support, prompts[:, None, None, :])[..., 0]
-        agreement = pps.frame_agreement(query, prompts)  # [Q, W, T]
-        by_class = pps.class_agreement(agreement, kept)
-        best = jnp.argmax(by_class, axis=-1)
-        probability = pps.prompt_probability(by_class)
+    def choose_prompts(self, scores, choice=None, *, train: bool = False):
+        probability = pps.prompt_probability(scores)
         if choice is None:
             sample = train or self.config.pps_at_test == "sample"
             choice = pps.select_prompt(probability, self.make_rng("prompt") if sample else None)
-        own = jnp.take_along_axis(agreement, best[:, None, None], axis=1)[:, 0]
-        return Prompted(
-            choice,
-            probability,
-            best,
-            pps.best_frames(support, support_scores, kept),
-            pps.best_frames(query, own, kept),
-        )
+        return choice, probability
 
-    def _views(self, support, query, prompts, query_text, train) -> dict[str, View]:
+    def support_outputs(self, videos, texts, *, train: bool = False):
+        return self._fused(self._contexts(videos, train), videos, texts, train)
+
+    def query_outputs(self, videos, texts, *, train: bool = False):
+        texts = texts if self.config.pps else jnp.zeros_like(texts)
+        return self._fused(self._contexts(videos, train), videos, texts, train)
+
+    def outputs(self, support, query, prompts, query_texts, *, train: bool):
+        """As in the base; both in one call of each part, and the contexts as diagnostics."""
         way, shot, *rest = support.shape
-        videos = jnp.concatenate([support.reshape(way * shot, *rest), query])
-        texts = jnp.concatenate([jnp.repeat(prompts, shot, axis=0), query_text])
+        if not self.config.pps:
+            query_texts = jnp.zeros_like(query_texts)
+        videos = jnp.concatenate([support.reshape(-1, *rest), query])
+        texts = jnp.concatenate([jnp.repeat(prompts, shot, axis=0), query_texts])
+        contexts = self._contexts(videos, train)
+        tokens = self._fused(contexts, videos, texts, train)
+        diagnostics = {}
+        for name, context in contexts.items():
+            diagnostics[f"{name}_context_support"] = split_classes(context[: way * shot], way)
+            diagnostics[f"{name}_context_query"] = context[way * shot :]
+        supports = jax.tree.map(lambda x: x[: way * shot], tokens)
+        queries = jax.tree.map(lambda x: x[way * shot :], tokens)
+        return split_classes(supports, way), queries, diagnostics
 
-        def by_class(x):
-            return x[: way * shot].reshape(way, shot, *x.shape[1:])
-
-        def view(context, fusion) -> View:
-            fused = fusion(texts, context, videos, train=train)  # [W K + Q, 1 + T, D]
-            prototypes, queries = class_means(by_class(fused)), fused[way * shot :]
-            return View(by_class(context), context[way * shot :], prototypes, queries)
-
-        views = {}
-        if self.config.views in ("both", "local"):
-            views["local"] = view(self.local_context(videos), self.local_fusion)
-        if self.config.views in ("both", "global"):
-            views["global"] = view(self.global_context(videos, train=train), self.global_fusion)
-        if self.config.views == "neither":
-            views["plain"] = view(videos, self.local_fusion)
-        return views
-
-    def _distances(self, views: dict[str, View]) -> dict[str, jax.Array]:
-        """OTAM distance [Q, W] of each view, between frame tokens (the text token left out)."""
+    def match(self, supports, queries, prompts, *, support_mask=None, train: bool = False):
+        """OTAM between the frame tokens of queries and prototypes, summed over the views."""
+        prototypes = {view: class_means(x, support_mask) for view, x in supports.items()}
         distances = otam_distance(
-            jnp.stack([view.query[:, 1:] for view in views.values()]),
-            jnp.stack([view.prototypes[:, 1:] for view in views.values()]),
+            jnp.stack([tokens[:, 1:] for tokens in queries.values()]),
+            jnp.stack([prototypes[view][:, 1:] for view in queries]),
             self.config.smoothing,
             self.config.bidirectional,
         )
-        return dict(zip(views, distances, strict=True))
+        diagnostics = {}
+        for view, distance in zip(queries, distances, strict=True):
+            diagnostics[f"{view}_prototypes"] = prototypes[view]  # [W, 1 + T, D]
+            diagnostics[f"{view}_query"] = queries[view]  # [Q, 1 + T, D]
+            diagnostics[f"{view}_distance"] = distance  # [Q, W]
+        return -sum(distances), diagnostics
 
-    def _class_logits(self, prompted: Prompted, class_table):
-        """Image-text logits of supports, class after class, then queries [W K + Q, C]."""
-        support, query = prompted.support_kept.mean(-2), prompted.query_kept.mean(-2)
-        videos = jnp.concatenate([support.reshape(-1, support.shape[-1]), query])
-        return pairwise_cosine(videos, class_table) * self.scale[0]
+    def class_scores(self, support, query, prompts, class_table):
+        """Frames that agree best with their text, and image-text logits [W K + Q, C]."""
+        kept = self._kept(query)
+        scores = pairwise_cosine(support, prompts[:, None, None, :])[..., 0]
+        supports = pps.best_frames(support, scores, kept)
+        agreement = pps.frame_agreement(query, prompts)  # [Q, W, T]
+        best = jnp.argmax(pps.class_agreement(agreement, kept), axis=-1)
+        own = jnp.take_along_axis(agreement, best[:, None, None], axis=1)[:, 0]
+        queries = pps.best_frames(query, own, kept)
+        means = supports.mean(-2).reshape(-1, support.shape[-1]), queries.mean(-2)
+        return {
+            "support_frames_kept": supports,  # [W, K, kept, D]
+            "query_frames_kept": queries,  # [Q, kept, D]
+            "class_logits": pairwise_cosine(jnp.concatenate(means), class_table) * self.scale[0],
+        }
 
-    def _losses(self, logits, views, query_labels, class_ids, diagnostics):
+    def losses(self, logits, diagnostics, query_labels, class_ids):
         c = self.config
         zero = jnp.zeros((), logits.dtype)
         losses = {"cross_entropy": cross_entropy(logits, query_labels, c.reduction)}
         losses["class"] = losses["distillation"] = zero
         if "class_logits" in diagnostics:
-            items = diagnostics["class_logits"].shape[0] - query_labels.shape[0]
-            support_ids = jnp.repeat(class_ids, items // class_ids.shape[0])
-            real = jnp.concatenate([support_ids, class_ids[query_labels]])
-            losses["class"] = cross_entropy(diagnostics["class_logits"], real, c.reduction)
+            losses["class"] = class_cross_entropy(
+                diagnostics["class_logits"], query_labels, class_ids, c.reduction
+            )
         if c.views == "both":
             losses["distillation"] = mutual_distillation(
-                self._scores(views["local"], diagnostics["local_distance"]),
-                self._scores(views["global"], diagnostics["global_distance"]),
+                self._scores("local", diagnostics),
+                self._scores("global", diagnostics),
                 direction=PUBLISHED_DIRECTIONS.get(c.direction, c.direction),
                 condition=c.condition,
                 teacher_gradient=c.teacher_gradient,
@@ -231,21 +179,30 @@ class MDMF(nn.Module):
         )
         return losses
 
-    def _scores(self, view: View, distance) -> ViewScores:
+    def _kept(self, videos) -> int:
+        return min(self.config.frames_kept, videos.shape[-2])
+
+    def _contexts(self, videos, train: bool) -> dict[str, jax.Array]:
+        """Temporal context of videos [N, T, D] by view."""
+        contexts = {}
+        if self.config.views in ("both", "local"):
+            contexts["local"] = self.local_context(videos)
+        if self.config.views in ("both", "global"):
+            contexts["global"] = self.global_context(videos, train=train)
+        if self.config.views == "neither":
+            contexts["plain"] = videos
+        return contexts
+
+    def _fused(self, contexts, videos, texts, train: bool) -> dict[str, jax.Array]:
+        """Fused tokens of each view, the text token first [N, 1 + T, D]."""
+        fusions = {"global": self.global_fusion}
+        return {
+            view: fusions.get(view, self.local_fusion)(texts, context, videos, train=train)
+            for view, context in contexts.items()
+        }
+
+    def _scores(self, view: str, diagnostics) -> ViewScores:
         token = {"text": 0, "first_frame": 1}[self.config.text_token]
-        text = pairwise_cosine(view.query[:, token], view.prototypes[:, token])
-        return ViewScores(text=text, visual=-distance)
-
-
-def _diagnostics(prompted: Prompted, views: dict[str, View], distances) -> dict[str, jax.Array]:
-    diagnostics = {
-        "prompt_choice": prompted.choice,
-        "prompt_probability": prompted.probability,
-        "prompt_argmax": prompted.best,
-        "support_frames_kept": prompted.support_kept,
-        "query_frames_kept": prompted.query_kept,
-    }
-    for name, view in views.items():
-        diagnostics |= {f"{name}_{field}": value for field, value in view._asdict().items()}
-        diagnostics[f"{name}_distance"] = distances[name]
-    return diagnostics
+        queries, prototypes = diagnostics[f"{view}_query"], diagnostics[f"{view}_prototypes"]
+        text = pairwise_cosine(queries[:, token], prototypes[:, token])
+        return ViewScores(text=text, visual=-diagnostics[f"{view}_distance"])

@@ -16,3 +16,21 @@ def cross_entropy(
     if reduction == "mean":
         return -picked.mean()
     raise ValueError(f"reduction={reduction!r}: use 'mean' or 'sum'")
+
+
+def class_cross_entropy(
+    logits: Float[Array, "N C"],
+    query_labels: Int[Array, "Q"],
+    class_ids: Int[Array, "W"],
+    reduction: str = "mean",
+) -> Float[Array, ""]:
+    """Cross entropy of the image-text logits of the supports, class after class, and queries.
+
+    Args:
+      logits: N = W K + Q videos against all C classes of the part.
+      query_labels: classes of the queries, 0..W-1.
+      class_ids: columns of the episode's classes.
+    """
+    shot = (logits.shape[0] - query_labels.shape[0]) // class_ids.shape[0]
+    labels = jnp.concatenate([jnp.repeat(class_ids, shot), class_ids[query_labels]])
+    return cross_entropy(logits, labels, reduction)
