@@ -33,6 +33,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.mdmf = _mdmf()
     config.clip_fsar = _clip_fsar()
     config.train = _train()
+    config.checkpoint = _checkpoint()
     config.eval = _eval()
     return apply_argument(config, arg)
 
@@ -152,10 +153,16 @@ def _train() -> ConfigDict:
     train.log_every = 10  # steps between two log lines
     train.validate_every = 125  # steps between two validations, each with a checkpoint
     train.validate_episodes = 500  # episodes of a validation
-    train.keep = 2  # newest checkpoints to keep, beside the best one
     train.select = placeholder(str)  # tested in the end: "best" on validation, or "last"
     train.model_devices = 1  # devices that share the large matrices; the rest share episodes
     return train
+
+
+def _checkpoint() -> ConfigDict:
+    checkpoint = ConfigDict()
+    checkpoint.keep = 2  # newest checkpoints to keep, beside the best one
+    checkpoint.on_corrupt = "error"  # or "fallback": go on from the one before a damaged one
+    return checkpoint
 
 
 def _eval() -> ConfigDict:

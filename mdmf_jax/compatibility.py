@@ -8,7 +8,7 @@ from typing import Any
 MAY_CHANGE = (
     "train.steps",
     "train.log_every",
-    "train.keep",
+    "checkpoint.*",
     "train.model_devices",
     "eval.*",
     "data.root",

@@ -69,9 +69,16 @@ class TrainSection:
     log_every: int = _at_least(1)
     validate_every: int = _at_least(1)
     validate_episodes: int = _at_least(1)
-    keep: int = _at_least(1)
     select: Literal["best", "last"]
     model_devices: int = _at_least(1)
+
+
+@dataclass(frozen=True)
+class CheckpointSection:
+    """What is kept of a run."""
+
+    keep: int = _at_least(1)
+    on_corrupt: Literal["error", "fallback"]
 
 
 @dataclass(frozen=True)
@@ -98,6 +105,7 @@ class Config:
     data: DataSection
     episode: EpisodeSection
     train: TrainSection
+    checkpoint: CheckpointSection
     eval: EvalSection
     head: Any
 
@@ -107,6 +115,7 @@ SECTIONS = {
     "data": DataSection,
     "episode": EpisodeSection,
     "train": TrainSection,
+    "checkpoint": CheckpointSection,
     "eval": EvalSection,
 }
 SCALARS = {"variant": str, "method": str, "seed": int}

@@ -74,8 +74,8 @@ def check_fit(config: Config, clip: CLIPConfig) -> None:
 def write_checkpoint(folder: Path, config: Config, params: Mapping[str, Any]) -> None:
     """Writes parameters as the checkpoint at step 0 of a run in `folder`.
 
-    Training goes on from it with a new optimizer. Its validation accuracy is unknown and
-    stored as 0, so that any later checkpoint is preferred.
+    Training goes on from it with a new optimizer. Any later checkpoint that was validated is
+    preferred to it.
 
     Args:
         params: {"encoder", "head"} of the config's method.
@@ -84,8 +84,8 @@ def write_checkpoint(folder: Path, config: Config, params: Mapping[str, Any]) ->
     trained, _ = split_params(params, config.train.freeze)
     moments = make_optimizer(config.train.learning_rate).init(trained)
     state = TrainState(jnp.zeros((), jnp.int32), params, moments)
-    with Checkpoints(folder / FOLDER, config.train.keep) as checkpoints:
-        checkpoints.save(0, state, to_dict(config), {"accuracy": 0.0})
+    with Checkpoints(folder / FOLDER, config.checkpoint.keep) as checkpoints:
+        checkpoints.save(0, state, to_dict(config), {})
 
 
 def read_checkpoint(path: str | Path, clip: str | None = None) -> tuple[Config, dict[str, Any]]:

@@ -13,6 +13,7 @@ from mdmf_jax.errors import CheckpointError
 from mdmf_jax.evaluation import report, tables
 from mdmf_jax.experiment import Experiment
 from mdmf_jax.training.checkpoint import FOLDER, Checkpoints
+from mdmf_jax.training.lock import FolderLock
 from mdmf_jax.training.loop import train_loop
 from mdmf_jax.training.progress import TrainProgress
 from mdmf_jax.training.scalars import ScalarWriter
@@ -72,7 +73,8 @@ def train(
     Raises:
       CheckpointError: the checkpoints in `workdir` are damaged or of other settings.
     """
-    with Checkpoints(workdir / FOLDER, experiment.config.train.keep) as checkpoints:
+    keep = experiment.config.checkpoint.keep
+    with FolderLock(workdir), Checkpoints(workdir / FOLDER, keep) as checkpoints:
         state, history = _train(experiment, workdir, checkpoints, console)
         return *_selected(experiment, checkpoints, state), history
 
@@ -139,7 +141,7 @@ def resume(
       CheckpointError: it was made with other settings, is damaged, or has more steps than the
         config asks for.
     """
-    step, steps = checkpoints.latest(), experiment.config.train.steps
+    step, steps = _newest(experiment, checkpoints, console), experiment.config.train.steps
     if step is None:
         return 0, experiment.new_state()
     if step > steps:
@@ -150,6 +152,25 @@ def resume(
     console.print(f"continuing after step {step} of {checkpoints.folder}", soft_wrap=True)
     checkpoints.check(step, to_dict(experiment.config))
     return step, checkpoints.restore(step, experiment.abstract_state)
+
+
+def _newest(experiment: Experiment, checkpoints: Checkpoints, console: Console) -> int | None:
+    """Step to go on from; damaged checkpoints are set aside if the config says so."""
+    fallback = experiment.config.checkpoint.on_corrupt == "fallback"
+    for step in reversed(checkpoints.steps()):
+        try:
+            checkpoints.verify(step)
+        except CheckpointError as error:
+            if not fallback:
+                raise
+            aside = checkpoints.set_aside(step)
+            console.print(
+                f"WARNING: {error}. It is now {aside}; going on from the checkpoint before it.",
+                style="bold red",
+                highlight=False,
+                soft_wrap=True,
+            )
+    return checkpoints.latest()
 
 
 def _validate(experiment: Experiment, params: Mapping[str, Any]) -> dict[str, float]:

@@ -116,7 +116,7 @@ def test_config_is_frozen():
         (
             "trian",
             {"steps": 3},
-            "unknown setting trian (did you mean train?); known: clip, clip_fsar, data",
+            "unknown setting trian (did you mean train?); known: checkpoint, clip",
         ),
         ("train.stpes", 3, "unknown setting train.stpes (did you mean train.steps?)"),
         ("mdmf.depht", 2, "did you mean mdmf.depth?"),

@@ -1,15 +1,18 @@
 """Checkpoints: the newest ones and the best one, with the settings they were made with."""
 
-import sys
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 import orbax.checkpoint as ocp
-from orbax.checkpoint import checkpoint_managers as policies
+from jax.experimental import multihost_utils
 
 from mdmf_jax.compatibility import differences
 from mdmf_jax.errors import CheckpointError
+from mdmf_jax.training.manifest import NAME, check_manifest, write_manifest
+from mdmf_jax.training.sharding import path_name
 from mdmf_jax.training.state import TrainState
 
 FOLDER = "checkpoints"
@@ -18,8 +21,10 @@ FOLDER = "checkpoints"
 class Checkpoints:
     """The checkpoints of one run, in `folder`/<step>. A context manager.
 
-    Each holds the train state, the settings as JSON and the validation metrics. A save is whole
-    or absent. Saving returns when all is written, so that the next step may consume the state.
+    Each holds the train state, the settings and the validation metrics as JSON, and a manifest
+    (see manifest.py). A save is whole or absent: what an interrupted one left is removed when
+    the folder is next opened for writing, and never read. Saving returns when all is written,
+    so that the next step may consume the state.
 
     Args:
       keep: newest checkpoints to keep, beside the best; None opens the folder for reading only.
@@ -27,20 +32,19 @@ class Checkpoints:
 
     def __init__(self, folder: Path, keep: int | None = None):
         self.folder = Path(folder).absolute()
-        kept = [policies.LatestN(keep), policies.BestN(get_metric_fn=_accuracy, n=1)]
-        write = {
-            "preservation_policy": policies.AnyPreservationPolicy(kept),
-            "cleanup_tmp_directories": True,
-        }
+        self._keep = keep
+        self._checked: set[int] = set()
+        if keep is not None and jax.process_index() == 0:
+            self._remove_interrupted()
+        write = {"cleanup_tmp_directories": True}
         read = {"read_only": True, "save_interval_steps": 0, "create": False}
         options = ocp.CheckpointManagerOptions(
-            best_fn=_accuracy,
-            enable_async_checkpointing=False,
-            **(read if keep is None else write),
+            enable_async_checkpointing=False, **(read if keep is None else write)
         )
         handlers = {
             "state": ocp.StandardCheckpointHandler(),
             "settings": ocp.JsonCheckpointHandler(),
+            "validation": ocp.JsonCheckpointHandler(),
         }
         self._manager = ocp.CheckpointManager(self.folder, options=options, item_handlers=handlers)
 
@@ -50,13 +54,24 @@ class Checkpoints:
     def __exit__(self, *_) -> None:
         self._manager.close()
 
+    def steps(self) -> list[int]:
+        """Steps of all checkpoints, ascending."""
+        return sorted(s for s in self._manager.all_steps() if not self._interrupted(s))
+
     def latest(self) -> int | None:
         """Step of the newest checkpoint; None if there is none."""
-        return self._manager.latest_step()
+        return max(self.steps(), default=None)
 
     def best(self) -> int | None:
-        """Step of the best validation accuracy, the newest of equals; None if there is none."""
-        return self._manager.best_step()
+        """Step of the best validation accuracy, the newest of equals; None without checkpoints.
+
+        Checkpoints without a validation come last.
+
+        Raises:
+          CheckpointError: a checkpoint is damaged.
+        """
+        scored = [(self.metrics(step).get("accuracy", -1.0), step) for step in self.steps()]
+        return max(scored)[1] if scored else None
 
     def save(
         self,
@@ -65,19 +80,46 @@ class Checkpoints:
         settings: Mapping[str, Any],
         metrics: Mapping[str, float],
     ) -> None:
-        """Saves the state and deletes the old checkpoints that are not kept.
+        """Saves the state and then deletes the old checkpoints that are not kept.
 
         Args:
           settings: as `config.to_dict` gives them.
-          metrics: of the validation, among them "accuracy".
+          metrics: of the validation, among them "accuracy"; empty if there was none.
+
+        Raises:
+          CheckpointError: it cannot be written; the earlier checkpoints are unharmed.
         """
-        state, settings = ocp.args.StandardSave(state), ocp.args.JsonSave(dict(settings))
-        args = ocp.args.Composite(state=state, settings=settings)
-        self._manager.save(step, args=args, metrics=dict(metrics))
+        args = ocp.args.Composite(
+            state=ocp.args.StandardSave(state),
+            settings=ocp.args.JsonSave(dict(settings)),
+            validation=ocp.args.JsonSave(dict(metrics)),
+        )
+        first = jax.process_index() == 0
+        try:
+            if first:
+                self._marker(step).touch()
+            self._manager.save(step, args=args, force=True)
+            if first:
+                write_manifest(self.folder / str(step))
+                self._marker(step).unlink()
+            if jax.process_count() > 1:
+                multihost_utils.sync_global_devices(f"checkpoint {step}")
+        except (OSError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise CheckpointError(
+                f"{self.folder}: the checkpoint of step {step} cannot be written ({reason}); make "
+                "room or mend the folder and start again; the earlier checkpoints are unharmed"
+            ) from error
+        self._checked.add(step)
+        self._delete_old()
 
     def metrics(self, step: int) -> dict[str, float]:
-        """Validation metrics of a checkpoint."""
-        return dict(self._manager.metrics(step))
+        """Validation metrics of a checkpoint; empty if it was saved without a validation.
+
+        Raises:
+          CheckpointError: the checkpoint is damaged.
+        """
+        return dict(self._restore(step, validation=ocp.args.JsonRestore())["validation"])
 
     def settings(self, step: int) -> dict[str, Any]:
         """Settings that a checkpoint was made with.
@@ -86,6 +128,16 @@ class Checkpoints:
           CheckpointError: they cannot be read.
         """
         return self._restore(step, settings=ocp.args.JsonRestore())["settings"]
+
+    def verify(self, step: int) -> None:
+        """Compares all files of a checkpoint with its manifest.
+
+        Raises:
+          CheckpointError: one is damaged.
+        """
+        if step not in self._checked:
+            check_manifest(self.folder / str(step))
+            self._checked.add(step)
 
     def check(self, step: int, settings: Mapping[str, Any]) -> None:
         """Checks that a checkpoint was made with these settings (see compatibility.py).
@@ -109,35 +161,54 @@ class Checkpoints:
         Raises:
           CheckpointError: the checkpoint is damaged, or its state is of other shapes.
         """
+        self.verify(step)
+        saved = self._manager.item_metadata(step)["state"].tree
+        found, wanted = _shapes(saved), _shapes(abstract)
+        for name in sorted(found.keys() | wanted.keys()):
+            if found.get(name) != wanted.get(name):
+                raise CheckpointError(
+                    f"{self.folder / str(step)} is of another model: {name} is "
+                    f"{found.get(name, 'absent')}, {wanted.get(name, 'absent')} is needed"
+                )
         return self._restore(step, state=ocp.args.StandardRestore(abstract))["state"]
 
+    def set_aside(self, step: int) -> Path:
+        """Renames a checkpoint, so that it no longer counts as one; returns the new folder."""
+        aside = self.folder / f"damaged-{step}"
+        if jax.process_index() == 0:
+            shutil.rmtree(aside, ignore_errors=True)
+            (self.folder / str(step)).rename(aside)
+        self._manager.reload()
+        return aside
+
     def _restore(self, step: int, **items: Any) -> Any:
+        self.verify(step)
         try:
             return self._manager.restore(step, args=ocp.args.Composite(**items))
         except (OSError, ValueError, KeyError) as error:
-            _ignore_stray_messages()
             reason = " ".join(str(error).split()) or type(error).__name__
-        # Outside of the handler, so that nothing of the failed reading stays alive.
-        raise CheckpointError(
-            f"{self.folder / str(step)} is damaged or no checkpoint of this program: {reason[:200]}"
-        )
+            raise CheckpointError(
+                f"{self.folder / str(step)} is no checkpoint of this program: {reason[:200]}"
+            ) from error
 
+    def _marker(self, step: int) -> Path:
+        return self.folder / f".saving-{step}"
 
-def _ignore_stray_messages() -> None:
-    """Keeps Python from printing what else fails when the reading of a checkpoint has failed.
+    def _interrupted(self, step: int) -> bool:
+        return self._marker(step).exists() and not (self.folder / str(step) / NAME).exists()
 
-    Orbax reads many arrays at once. After the first failure the others end in threads that
-    nobody waits for, and Python would print a traceback for each, long after the one error
-    that was raised and says enough.
-    """
-    stray = ("Event loop is closed", "Encountered error while reading array")
-    others = sys.unraisablehook
+    def _remove_interrupted(self) -> None:
+        for marker in self.folder.glob(".saving-*"):
+            step = int(marker.name.rpartition("-")[2])
+            if self._interrupted(step):
+                shutil.rmtree(self.folder / str(step), ignore_errors=True)
+            marker.unlink()
 
-    def hook(event) -> None:
-        if not str(event.exc_value).startswith(stray):
-            others(event)
-
-    sys.unraisablehook = hook
+    def _delete_old(self) -> None:
+        steps, best = self.steps(), self.best()
+        for step in steps[: -self._keep]:
+            if step != best:
+                self._manager.delete(step)
 
 
 def locate(path: str | Path) -> tuple[Path, int | None]:
@@ -165,5 +236,7 @@ def _is_checkpoint(path: Path) -> bool:
     return path.name.isdigit() and (path / "state").is_dir()
 
 
-def _accuracy(metrics: Mapping[str, float]) -> float:
-    return metrics["accuracy"]
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    """Shapes of the leaves of a train state by path."""
+    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+    return {path_name(path): tuple(leaf.shape) for path, leaf in leaves}
