@@ -1,5 +1,7 @@
 # make demo   train on demo videos, then recognise unseen classes (results in runs/demo)
+# make compare-demo   train every method on the demo and compare them (runs/compare-demo)
 # make test   run the tests
+# make fuzz   feed the parsers with damaged and hostile inputs for ten minutes
 # make lint   check style
 # make PYTHON=/path/to/python3.12 test   with another Python; it gets an environment of its own
 
@@ -11,12 +13,24 @@ VENV := .venv$(if $(filter python3,$(PYTHON)),,-$(VERSION))
 REQUIREMENTS := $(if $(filter 3.11,$(VERSION)),requirements.lock,requirements.txt)
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint
+.PHONY: demo compare-demo test fuzz lint
 demo: $(VENV)/installed
 	$(BIN)/python train.py --config=configs/demo.py --workdir=runs/demo
 
+# The same steps, episodes, rate and frozen encoder for all; the last three need no training.
+DEMO := --config=configs/demo.py:method
+compare-demo: $(VENV)/installed
+	$(BIN)/python -m mdmf_jax compare $(DEMO)=mdmf \
+	  --config=mdmf_segments=configs/demo.py:method=mdmf,mdmf.matcher=segments \
+	  $(DEMO)=clip_fsar $(DEMO)=trx $(DEMO)=cross_transformer $(DEMO)=segment_transformer \
+	  $(DEMO)=otam $(DEMO)=mean_pool $(DEMO)=zero_shot \
+	  --train=runs/compare-demo --pairs=order --episodes=10000 --out=runs/compare-demo
+
 test: $(VENV)/installed
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow"
+
+fuzz: $(VENV)/installed
+	$(BIN)/python tests/fuzz/fuzz.py --minutes 10
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

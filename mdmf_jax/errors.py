@@ -2,7 +2,14 @@
 
 
 class UserError(ValueError):
-    """Base of every error that the command line reports without a traceback (exit code 2)."""
+    """Base of every error that the command line reports without a traceback (exit code 2).
+
+    A message may quote names and contents of files. What in it is no printable character, such
+    as a line break or a terminal's control sequence, is written as its escape.
+    """
+
+    def __init__(self, message: str = ""):
+        super().__init__("".join(map(_printable, message)))
 
 
 class ConfigError(UserError):
@@ -19,3 +26,7 @@ class WeightsError(UserError):
 
 class CheckpointError(UserError):
     """A checkpoint is missing, damaged or was made with other settings."""
+
+
+def _printable(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape").decode()

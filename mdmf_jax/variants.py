@@ -20,6 +20,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "mdmf.teacher_gradient": True,
         "mdmf.pps_at_test": "sample",
         "mdmf.reduction": "sum",
+        "segment_transformer.reduction": "sum",
+        "segments.l2_weight": 1.0,
+        "segments.transport_weight": 0.0,
+        "segments.fusion_weight": 0.0,
+        "trx.reduction": "sum",
         "train.select": "last",
     },
     "corrected": {
@@ -34,18 +39,25 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "mdmf.teacher_gradient": False,
         "mdmf.pps_at_test": "argmax",
         "mdmf.reduction": "mean",
+        "segment_transformer.reduction": "mean",
+        "segments.l2_weight": 0.0,
+        "segments.transport_weight": 0.0,
+        "segments.fusion_weight": 1.0,
+        "trx.reduction": "mean",
         "train.select": "best",
     },
 }
 
 # Where the published code of a method does otherwise than that of CLIP-MDMF.
-PUBLISHED_OTHERWISE: dict[str, dict[str, Any]] = {
-    "clip_fsar": {
-        "clip.normalise": "clip",
-        "data.flip": False,
-        "data.prompt_order": "by_name",
-    },
+_AS_IN_CLIP_FSAR = {
+    "clip.normalise": "clip",
+    "data.flip": False,
+    "data.prompt_order": "by_name",
 }
+# The baselines are heads of the same code; CLIP itself works like this.
+PUBLISHED_OTHERWISE: dict[str, dict[str, Any]] = dict.fromkeys(
+    ("clip_fsar", "cross_transformer", "mean_pool", "otam", "zero_shot"), _AS_IN_CLIP_FSAR
+)
 
 
 def resolve(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,7 +67,7 @@ def resolve(settings: Mapping[str, Any]) -> dict[str, Any]:
       ConfigError: `settings["variant"]` is no known variant.
     """
     variant = settings.get("variant")
-    if variant not in VARIANTS:
+    if not isinstance(variant, str) or variant not in VARIANTS:
         raise ConfigError(f"variant is {variant!r}; known: {', '.join(sorted(VARIANTS))}")
     resolved = {k: dict(v) if isinstance(v, Mapping) else v for k, v in settings.items()}
     switches = dict(VARIANTS[variant])

@@ -117,6 +117,18 @@ def template(config: CLIPConfig) -> dict[str, Any]:
     return jax.eval_shape(CLIP(config).init, jax.random.key(0), pixels, ids)["params"]
 
 
+def read_config(path: Path) -> CLIPConfig:
+    """The sizes in a CLIP's config.json.
+
+    Raises:
+        WeightsError: the file is missing, or is not the config of a CLIP known here.
+    """
+    try:
+        return from_huggingface(read_json(path))
+    except (ConfigError, TypeError) as error:
+        raise WeightsError(f"{path}: {error}") from error
+
+
 def load_clip(directory: str | Path) -> LoadedCLIP:
     """Reads a CLIP that `CLIPModel.save_pretrained` (ViT) or `save_clip` (ViT, ResNet) wrote.
 
@@ -131,10 +143,7 @@ def load_clip(directory: str | Path) -> LoadedCLIP:
     directory = Path(directory)
     if not directory.is_dir():
         raise WeightsError(f"{directory}: no such folder; expected a CLIP in Hugging Face layout")
-    try:
-        config = from_huggingface(read_json(directory / "config.json"))
-    except (ConfigError, TypeError) as error:
-        raise WeightsError(f"{directory / 'config.json'}: {error}") from error
+    config = read_config(directory / "config.json")
     tokenizer = Tokenizer.from_huggingface(directory)
     params = to_params(
         _read_tensors(directory),
@@ -180,8 +189,18 @@ def _read_tensors(directory: Path) -> dict[str, np.ndarray]:
     index = directory / "model.safetensors.index.json"
     shards = ["model.safetensors"]
     if index.is_file() and not (directory / shards[0]).is_file():
-        shards = sorted(set(read_json(index).get("weight_map", {}).values()))
+        shards = _shard_names(index)
     tensors = {}
     for shard in shards:
         tensors |= read_safetensors(directory / shard)
     return tensors
+
+
+def _shard_names(index: Path) -> list[str]:
+    """The files that an index names; each must lie beside it."""
+    placed = read_json(index).get("weight_map", {})
+    names = list(placed.values()) if isinstance(placed, dict) else [placed]
+    for name in names:
+        if not isinstance(name, str) or Path(name).name != name or "\0" in name:
+            raise WeightsError(f"{index}: {name!r:.80} is no name of a file beside it")
+    return sorted(set(names))

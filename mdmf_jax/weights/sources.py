@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from mdmf_jax.errors import ConfigError, WeightsError
-from mdmf_jax.models.clip.config import CLIPConfig, VisionConfig, from_huggingface
+from mdmf_jax.models.clip.config import CLIPConfig, VisionConfig
 from mdmf_jax.models.clip.tokenizer import Tokenizer
 from mdmf_jax.weights import huggingface, openai, openclip
-from mdmf_jax.weights.files import read_json, read_safetensors
+from mdmf_jax.weights.files import read_safetensors
 from mdmf_jax.weights.huggingface import LoadedCLIP
 from mdmf_jax.weights.openai_sizes import config_from_state_dict
 from mdmf_jax.weights.published import PUBLISHED
@@ -84,10 +84,7 @@ def _open_folder(path: Path) -> Source:
 
 
 def _pickled_huggingface(path: Path) -> LoadedCLIP:
-    try:
-        config = from_huggingface(read_json(path / "config.json"))
-    except (ConfigError, TypeError) as error:
-        raise WeightsError(f"{path / 'config.json'}: {error}") from error
+    config = huggingface.read_config(path / "config.json")
     params = to_params(
         read_state_dict(path / PICKLED),
         huggingface.rules(config.vision),

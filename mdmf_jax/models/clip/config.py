@@ -17,6 +17,10 @@ RESNET_TYPE = "clip_resnet"
 # The end token id that older Hugging Face CLIP configs give by mistake; see `TextConfig`.
 LEGACY_EOS = 2
 
+# A config that asks for more is damaged, or made to exhaust the reader.
+MAX_LAYERS = 1000
+MAX_SIZE = 2**24
+
 
 @dataclass(frozen=True)
 class TowerConfig:
@@ -30,6 +34,7 @@ class TowerConfig:
     layer_norm_eps: float = 1e-5
 
     def __post_init__(self) -> None:
+        _check_sizes(self)
         if self.hidden_act not in ACTIVATIONS:
             known = ", ".join(ACTIVATIONS)
             raise ConfigError(f"CLIP hidden_act is {self.hidden_act!r}; known are: {known}")
@@ -132,6 +137,9 @@ class CLIPConfig:
     text: TextConfig
     projection_dim: int = 512
 
+    def __post_init__(self) -> None:
+        _check_sizes(self)
+
 
 # What `CLIPConfig` of transformers takes for a key that config.json does not have.
 _VISION_DEFAULTS = dict(
@@ -198,16 +206,34 @@ def _vision(section: Mapping[str, Any]) -> VisionConfig | ResNetConfig:
     sizes = _known(ResNetConfig, {}, section)
     layers = sizes["layers"] if isinstance(sizes["layers"], list | tuple) else [None]
     numbers = [*layers, sizes["width"], sizes["heads"], sizes["image_size"]]
-    if not all(type(number) is int and number > 0 for number in numbers):
+    if not all(type(number) is int and 0 < number <= MAX_SIZE for number in numbers):
         raise ConfigError(f"CLIP ResNet sizes are {sizes}, expected positive whole numbers")
     return ResNetConfig(**sizes | {"layers": tuple(layers)})
 
 
 def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     # Old files say the same twice; transformers lets `*_config_dict` win.
-    return config.get(f"{name}_dict") or config.get(name) or {}
+    section = config.get(f"{name}_dict") or config.get(name) or {}
+    if not isinstance(section, Mapping):
+        raise ConfigError(f"{name} is {section!r:.80}, expected a JSON object")
+    return section
 
 
 def _known(kind: type, defaults: dict[str, Any], section: Mapping[str, Any]) -> dict[str, Any]:
     names = {field.name for field in fields(kind)}
     return defaults | {key: value for key, value in section.items() if key in names}
+
+
+def _check_sizes(config: Any) -> None:
+    """Raises ConfigError unless all numbers of a config are of their types and can be sizes."""
+    for field in fields(config):
+        value, most = getattr(config, field.name), MAX_SIZE
+        if field.name == "num_hidden_layers":
+            most = MAX_LAYERS
+        least = 0 if field.name == "eos_token_id" else 1
+        if field.type is int and not (type(value) is int and least <= value <= most):
+            raise ConfigError(
+                f"CLIP {field.name} is {value!r:.40}; it must be a whole number, {least} to {most}"
+            )
+        if field.type is float and not (type(value) in (int, float) and 0 <= value < 1):
+            raise ConfigError(f"CLIP {field.name} is {value!r:.40}, it must be a number from 0 to 1")
