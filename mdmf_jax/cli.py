@@ -1,7 +1,8 @@
 """The commands of `python -m mdmf_jax`.
 
-A command is a module with `SUMMARY`, `add_arguments(parser)` and `run(options)`. Such modules
-import what costs time (jax and all that needs it) only inside `run`.
+A command is a module with `SUMMARY`, `add_arguments(parser)` and `run(options)`, which returns
+the exit code if it is not 0. Such modules import what costs time (jax and all that needs it)
+only inside `run`.
 """
 
 import argparse
@@ -11,10 +12,19 @@ from typing import NoReturn
 
 from absl import logging
 
-from mdmf_jax.commands import export_weights, import_weights
+from mdmf_jax import compilation_cache
+from mdmf_jax.commands import bench, compare, export_weights, grid, import_weights, prepare, splits
 from mdmf_jax.errors import ConfigError, UserError
 
-COMMANDS = {"import": import_weights, "export": export_weights}
+COMMANDS = {
+    "import": import_weights,
+    "export": export_weights,
+    "splits": splits,
+    "prepare": prepare,
+    "compare": compare,
+    "grid": grid,
+    "bench": bench,
+}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -30,11 +40,12 @@ def main(argv: Sequence[str]) -> int:
     try:
         options = _parse(argv)
         logging.set_verbosity(logging.ERROR)
-        options.run(options)
+        compilation_cache.switch_on()
+        code = options.run(options)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    return 0
+    return code or 0
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:

@@ -1,84 +1,65 @@
-"""Resize, crop and flip clips; every frame of a clip gets the same random numbers.
+"""The two published ways from the frames of a video to the encoder's pixels, by name.
 
-As in the published code of CLIP-MDMF (the clip transforms that it shares with TRX): short side
-to a fixed size with Pillow's bilinear filter, then flip and random crop in training, or the
-centre crop. Clips are uint8 [T, H, W, 3].
+"mdmf" (CLIP-MDMF, TRX, TSA-MLT): the short side to a fixed size with Pillow's bilinear filter;
+in training every clip is mirrored with probability 0.5, then cut at random; in a test the centre
+is cut out. "clip_fsar" (CLIP-FSAR): squashed to a square; in training cut at random; only the
+queries are mirrored and change their colours, where that is asked for.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
-from PIL import Image
 
-from mdmf_jax.errors import ConfigError
+from mdmf_jax.data.colour import color_jitter
+from mdmf_jax.data.geometry import random_crop_flip, resize_short_side, squash, view_crop
+
+PIPELINES: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
+    "mdmf": resize_short_side,
+    "clip_fsar": squash,
+}
+CROPS = 5  # places of a test crop: the centre, then the corners
 
 
-def resize_short_side(frames: np.ndarray, size: int) -> np.ndarray:
-    """Scale so that the short side is `size` pixels and the long one int(size * long / short).
+@dataclass(frozen=True)
+class Pipeline:
+    """What is done to the frames of a clip, uint8 [T, H, W, 3] throughout.
 
-    Args:
-      frames: uint8 [T, H, W, 3].
-      size: pixels.
-
-    Returns:
-      uint8 [T, H', W', 3]; `frames` itself if the short side has that size already.
+    Attributes:
+      name: "mdmf" or "clip_fsar".
+      resize: short side, or side of the square, after resizing; pixels.
+      crop: side of the square that is cut out, pixels.
+      flip: mirror half of the training clips; with "clip_fsar", of the queries only.
+      jitter: change the colours of training queries; see `color_jitter`.
     """
-    height, width = frames.shape[1:3]
-    if min(height, width) == size:
-        return frames
-    if height < width:
-        shape = (size, int(size * width / height))
-    else:
-        shape = (int(size * height / width), size)
-    resized = np.empty((len(frames), *shape, 3), np.uint8)
-    for source, target in zip(frames, resized, strict=True):
-        image = Image.fromarray(source).resize((shape[1], shape[0]), Image.Resampling.BILINEAR)
-        target[:] = np.asarray(image)
-    return resized
 
+    name: str
+    resize: int
+    crop: int
+    flip: bool = False
+    jitter: bool = False
 
-def random_crop_flip(
-    frames: np.ndarray, size: int, flip: bool, rng: np.random.Generator
-) -> np.ndarray:
-    """A random square of the clip, mirrored left to right in half of the cases.
+    def scale(self, frames: np.ndarray) -> np.ndarray:
+        """Resized frames [T, H', W', 3], the same in training and in tests."""
+        return PIPELINES[self.name](frames, self.resize)
 
-    Args:
-      frames: uint8 [N, H, W, 3].
-      size: side of the square in pixels.
-      flip: whether to mirror at all. The random numbers drawn do not depend on it.
-      rng: source of the random numbers: flip, then column, then row.
+    def cut_train(self, frames: np.ndarray, query: bool, rng: np.random.Generator) -> np.ndarray:
+        """A random square of the resized frames, mirrored or not, a view of them.
 
-    Returns:
-      uint8 [N, size, size, 3], a view of `frames`.
+        Raises:
+          ConfigError: the frames are smaller than the square.
+        """
+        mirror = self.flip and (query or self.name == "mdmf")
+        return random_crop_flip(frames, self.crop, mirror, rng)
 
-    Raises:
-      ConfigError: the frames are smaller than the square.
-    """
-    rows, columns = _slack(frames, size)
-    mirror = rng.random() < 0.5 and flip
-    left = int(rng.integers(columns + 1))
-    top = int(rng.integers(rows + 1))
-    if mirror:
-        frames = frames[:, :, ::-1]
-    return frames[:, top : top + size, left : left + size]
+    def cut_test(self, frames: np.ndarray, view: int = 0) -> np.ndarray:
+        """The centre of the resized frames (view 0), or a corner, a view of them.
 
+        Raises:
+          ConfigError: the frames are smaller than the square.
+        """
+        return view_crop(frames, self.crop, view % CROPS)
 
-def center_crop(frames: np.ndarray, size: int) -> np.ndarray:
-    """The square in the middle, uint8 [N, size, size, 3], a view of `frames`.
-
-    An odd margin is halved to the even neighbour, as Python's `round` does.
-
-    Raises:
-      ConfigError: the frames are smaller than the square.
-    """
-    rows, columns = _slack(frames, size)
-    top, left = round(rows / 2), round(columns / 2)
-    return frames[:, top : top + size, left : left + size]
-
-
-def _slack(frames: np.ndarray, size: int) -> tuple[int, int]:
-    height, width = frames.shape[1:3]
-    if min(height, width) < size:
-        raise ConfigError(
-            f"data.crop={size} is larger than the frames ({height} x {width} pixels);"
-            " set data.resize to at least data.crop"
-        )
-    return height - size, width - size
+    def recolour(self, clip: np.ndarray, query: bool, rng: np.random.Generator) -> np.ndarray:
+        """The training clip with other colours, if it is a query and `jitter` is on."""
+        return color_jitter(clip, rng) if self.jitter and query else clip

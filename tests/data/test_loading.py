@@ -1,18 +1,25 @@
 import numpy as np
 import pytest
 
-from mdmf_jax.data.loading import EpisodeLoader, VideoReader
+from mdmf_jax.data.geometry import center_crop, resize_short_side
+from mdmf_jax.data.loading import ClipMaker, EpisodeLoader, VideoReader
 from mdmf_jax.data.sampling import frame_indices_test
+from mdmf_jax.data.source_videos import VideoFiles
 from mdmf_jax.data.splits import load_split
-from mdmf_jax.data.transforms import center_crop, resize_short_side
+from mdmf_jax.data.transforms import Pipeline
 from mdmf_jax.data.video import read_video
 from mdmf_jax.errors import DataError
 
 
-def loader(root, split, cache, **options):
-    reader = VideoReader(root / "videos", split, resize=40, cache=cache)
-    sizes = {"way": 3, "shot": 1, "queries": 2, "frames": 8, "crop": 32, "seed": 0}
-    return EpisodeLoader(reader, **(sizes | options))
+def clips(root, split, resize, crop, cache=False, flip=False, **options):
+    pipeline = Pipeline("mdmf", resize, crop, flip)
+    reader = VideoReader(VideoFiles(root, split), pipeline.scale, cache)
+    return ClipMaker(reader, pipeline, 8, **options)
+
+
+def loader(root, split, cache, crop=32, flip=False, **options):
+    sizes = {"way": 3, "shot": 1, "queries": 2, "seed": 0}
+    return EpisodeLoader(clips(root / "videos", split, 40, crop, cache, flip), **(sizes | options))
 
 
 def test_shapes(demo_root, demo_split):
@@ -85,7 +92,7 @@ def test_cached_video_is_decoded_once(demo_root, demo_split, monkeypatch):
         calls.append(path)
         return read_video(path)
 
-    monkeypatch.setattr("mdmf_jax.data.loading.read_video", counted)
+    monkeypatch.setattr("mdmf_jax.data.source_videos.read_video", counted)
     cached = loader(demo_root, demo_split, cache=True)
     for index in (0, 1, 2, 0, 1, 2):
         cached.make_episode(index)
@@ -97,21 +104,22 @@ def test_short_video_is_named(tmp_path, write_video, numbered, cache):
     for name in ("a/1", "a/2", "b/1"):
         write_video(tmp_path / "test" / f"{name}.mp4", numbered(8))
     short = write_video(tmp_path / "test" / "b" / "2.mp4", numbered(7))
-    reader = VideoReader(tmp_path, load_split(tmp_path, "", "test"), resize=48, cache=cache)
-    short_loader = EpisodeLoader(reader, way=2, shot=1, queries=1, frames=8, crop=48, seed=0)
+    split = load_split(tmp_path, "", "test")
+    strict = clips(tmp_path, split, 48, 48, cache, short_videos="drop")
+    short_loader = EpisodeLoader(strict, way=2, shot=1, queries=1, seed=0)
     with pytest.raises(DataError, match=f"{short}: has 7 frames, 8 are needed"):
         short_loader.make_episode(0)
     write_video(short, numbered(8))
-    fresh = VideoReader(tmp_path, reader.split, resize=48, cache=cache)
-    EpisodeLoader(fresh, 2, 1, 1, frames=8, crop=48, seed=0).make_episode(0)
+    fresh = clips(tmp_path, split, 48, 48, cache, short_videos="drop")
+    EpisodeLoader(fresh, 2, 1, 1, seed=0).make_episode(0)
 
 
 @pytest.mark.parametrize("cache", [False, True])
 def test_broken_video_is_named(tmp_path, write_video, numbered, cache):
     write_video(tmp_path / "test" / "a" / "1.mp4", numbered(8))
     (tmp_path / "test" / "a" / "2.mp4").write_text("no video")
-    reader = VideoReader(tmp_path, load_split(tmp_path, "", "test"), resize=48, cache=cache)
-    broken_loader = EpisodeLoader(reader, way=1, shot=1, queries=1, frames=8, crop=48, seed=0)
+    broken = clips(tmp_path, load_split(tmp_path, "", "test"), 48, 48, cache)
+    broken_loader = EpisodeLoader(broken, way=1, shot=1, queries=1, seed=0)
     with pytest.raises(DataError, match="a/2.mp4: cannot be decoded"):
         broken_loader.make_episode(0)
 

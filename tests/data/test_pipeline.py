@@ -5,8 +5,10 @@ import time
 import numpy as np
 import pytest
 
-from mdmf_jax.data.loading import EpisodeLoader, VideoReader
+from mdmf_jax.data.loading import ClipMaker, EpisodeLoader, VideoReader
 from mdmf_jax.data.pipeline import episode_batches
+from mdmf_jax.data.source_videos import VideoFiles
+from mdmf_jax.data.transforms import Pipeline
 from mdmf_jax.errors import ConfigError, DataError
 
 LOADERS = ["threads", "tfdata"]
@@ -40,10 +42,10 @@ def test_nothing_to_do(loader):
 
 
 def test_loaders_give_the_same_bits(demo_root, demo_split):
-    reader = VideoReader(demo_root / "videos", demo_split, resize=40, cache=True)
-    episodes = EpisodeLoader(
-        reader, way=3, shot=1, queries=2, frames=8, crop=32, seed=7, train=True, flip=True
-    )
+    pipeline = Pipeline("mdmf", 40, 32, flip=True)
+    reader = VideoReader(VideoFiles(demo_root / "videos", demo_split), pipeline.scale, cache=True)
+    clips = ClipMaker(reader, pipeline, 8)
+    episodes = EpisodeLoader(clips, way=3, shot=1, queries=2, seed=7, train=True)
     one, other = (run(episodes.make_episode, 2, 9, 3, loader=name, workers=3) for name in LOADERS)
     assert len(one) == len(other) == 3
     for a, b in zip(one, other, strict=True):

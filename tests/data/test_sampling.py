@@ -6,7 +6,15 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from mdmf_jax.data.sampling import frame_indices_test, frame_indices_train
+from mdmf_jax.data.sampling import (
+    POLICIES,
+    choose_frames,
+    frame_indices_test,
+    frame_indices_train,
+    segment_indices,
+    span_indices,
+    view_indices,
+)
 
 LENGTHS = [*range(8, 41), 63, 64, 100, 250, 301, 1001]
 
@@ -97,3 +105,78 @@ def test_too_short():
         frame_indices_test(7, 8)
     with pytest.raises(ValueError, match="8 frames out of 7"):
         frame_indices_train(7, 8, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("n", [8, 9, 15, 16, 20, 43, 100])
+def test_segments_take_one_frame_of_each_interval(n):
+    rng, length = np.random.default_rng(n), n // 8
+    drawn = np.array([segment_indices(n, 8, rng) for _ in range(80 * length)])
+    assert drawn.dtype == np.int64
+    for k in range(8):
+        counts = np.bincount(drawn[:, k] - k * length, minlength=length)
+        assert len(counts) == length  # none before the interval, none after it
+        assert (abs(counts - 80) < 60).all()  # six standard deviations
+    assert length == 1 or len(np.unique(drawn - drawn[:, :1], axis=0)) > 8  # each on its own
+
+
+@pytest.mark.parametrize("n", [300, 299, 250, 80, 47, 20, 8])
+def test_span_follows_the_rule_of_clip_fsar(n):
+    """A video of less than 23 s: its length cut to a multiple of 8, less 35 at the end."""
+    clip = math.floor(n / 8) * 8
+    latest = max(n - clip + 1, 0)
+
+    def points(start):
+        end = start + clip - 35
+        exact = [start + i * (end - start) / 7 for i in range(8)]
+        return sorted(int(min(max(point, 0), n - 1)) for point in exact)
+
+    assert span_indices(n, 8, None).tolist() == points(latest / 2)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        state = rng.bit_generator.state
+        start = np.random.default_rng(0)
+        start.bit_generator.state = state
+        assert span_indices(n, 8, rng).tolist() == points(start.random() * latest)
+
+
+def test_span_of_a_video_of_kinetics():
+    indices = span_indices(300, 8, None)
+    assert indices.tolist() == [2, 39, 77, 114, 151, 188, 226, 263]
+
+
+@pytest.mark.parametrize("views", [2, 3, 5])
+def test_views_interleave(views):
+    """All views of a video of views * T frames together take every frame once."""
+    n = 8 * views
+    taken = [view_indices(n, 8, view, views) for view in range(views)]
+    assert sorted(np.concatenate(taken).tolist()) == list(range(n))
+    for n in (8, 13, 100):
+        for view in range(views):
+            indices = view_indices(n, 8, view, views)
+            exact = [math.floor((Fraction(view, views) + t) * n / 8) for t in range(8)]
+            assert indices.tolist() == exact and 0 <= min(exact) and max(exact) < n
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("train", [False, True])
+def test_short_videos_repeat_frames(policy, train):
+    rng = np.random.default_rng(0)
+    for n in range(1, 8):
+        indices = choose_frames(policy, n, 8, rng, train)
+        counts = np.bincount(indices, minlength=n)
+        assert len(indices) == 8 and (np.diff(indices) >= 0).all()
+        assert len(counts) == n and counts.max() - counts.min() <= 1
+    assert choose_frames(policy, 3, 8, rng, train).tolist() == [0, 0, 0, 1, 1, 1, 2, 2]
+
+
+def test_policies_by_name():
+    for train in (False, True):
+        rng = np.random.default_rng(4)
+        expected = {
+            "ends": frame_indices_train(90, 8, rng) if train else frame_indices_test(90, 8),
+            "segments": segment_indices(90, 8, np.random.default_rng(4)),
+            "span": span_indices(90, 8, np.random.default_rng(4) if train else None),
+        }
+        for policy in POLICIES:
+            chosen = choose_frames(policy, 90, 8, np.random.default_rng(4), train)
+            np.testing.assert_array_equal(chosen, expected[policy])

@@ -4,7 +4,19 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from mdmf_jax.data.transforms import center_crop, random_crop_flip, resize_short_side
+from mdmf_jax.data.geometry import (
+    center_crop,
+    flip,
+    random_crop_flip,
+    random_resize,
+    random_rotation,
+    resize,
+    resize_short_side,
+    rotate,
+    squash,
+    ten_crop,
+)
+from mdmf_jax.data.transforms import Pipeline
 from mdmf_jax.errors import ConfigError
 
 
@@ -107,3 +119,102 @@ def test_crop_larger_than_the_frames():
         center_crop(frames, 21)
     with pytest.raises(ConfigError, match="data.crop=21.*20 x 40"):
         random_crop_flip(frames, 21, True, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(("height", "width"), [(40, 60), (60, 40), (16, 90), (7, 5), (1, 3)])
+def test_squash_is_two_taps_a_side(height, width):
+    """Against the rule for each pixel (pixel centres at halves), without rounding."""
+    frames, size = noise(2, height, width, 3), 16
+    squashed = squash(frames, size)
+    assert squashed.dtype == np.uint8 and squashed.shape == (2, size, size, 3)
+    for y, x in np.ndindex(size, size):
+        row, column = (
+            max((at + 0.5) * old / size - 0.5, 0) for at, old in ((y, height), (x, width))
+        )
+        exact = 0
+        for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            down, across = row - int(row), column - int(column)
+            weight = (down if i else 1 - down) * (across if j else 1 - across)
+            pixel = frames[:, min(int(row) + i, height - 1), min(int(column) + j, width - 1)]
+            exact = exact + weight * pixel
+        assert abs(squashed[:, y, x] - exact).max() <= 0.501
+
+
+def test_squash_is_not_antialiased():
+    """Of alternating columns, every fourth pixel centre falls between two: no grey is averaged."""
+    stripes = np.zeros((1, 64, 64, 3), np.uint8)
+    stripes[:, :, 1::4] = stripes[:, :, 2::4] = 255
+    assert (squash(stripes, 16) == 255).all()
+    assert abs(resize(stripes, 16, 16)[:, 2:-2, 2:-2].astype(float) - 127.5).max() <= 1
+    assert squash(stripes, 64) is stripes
+
+
+def test_random_resize_keeps_the_aspect():
+    """torch_videovision exchanged height and width here."""
+    frames, rng = noise(1, 40, 80, 3), np.random.default_rng(0)
+    sizes = np.array([random_resize(frames, rng).shape[1:3] for _ in range(300)])
+    ratios = sizes / (40, 80)
+    assert (abs(ratios[:, 0] - ratios[:, 1]) < 1 / 40).all()
+    assert ratios.min() >= 3 / 4 - 1 / 40 and ratios.max() <= 4 / 3
+    assert ratios[:, 1].min() < 0.78 and ratios[:, 1].max() > 1.3
+    np.testing.assert_array_equal(
+        random_resize(frames, np.random.default_rng(5), (0.5, 0.5))[0],
+        np.asarray(Image.fromarray(frames[0]).resize((40, 20), Image.Resampling.BILINEAR)),
+    )
+
+
+def test_ten_crop_is_pillows():
+    frames = noise(2, 21, 31, 3)
+    crops = ten_crop(frames, 16)
+    boxes = [(8, 2), (0, 0), (15, 0), (0, 5), (15, 5)]  # left and top; 15 / 2 and 5 / 2 to even
+    assert len(crops) == 10
+    for number, (left, top) in enumerate(boxes):
+        for frame, plain, mirrored in zip(frames, crops[number], crops[number + 5], strict=True):
+            box = (left, top, left + 16, top + 16)
+            image = Image.fromarray(frame)
+            np.testing.assert_array_equal(plain, np.asarray(image.crop(box)))
+            np.testing.assert_array_equal(mirrored, np.asarray(ImageOps.mirror(image).crop(box)))
+
+
+def test_flip_and_quarter_turns():
+    frames = noise(2, 9, 9, 3)
+    for frame, flipped, turned in zip(frames, flip(frames), rotate(frames, 90), strict=True):
+        np.testing.assert_array_equal(flipped, np.asarray(ImageOps.mirror(Image.fromarray(frame))))
+        np.testing.assert_array_equal(turned, np.rot90(frame))
+
+
+def test_random_rotation_is_one_angle_for_all_frames():
+    """The angle is found again from where a dot at the right edge has gone."""
+    frames, angles = np.zeros((3, 201, 201, 3), np.uint8), []
+    frames[:, 98:103, 188:193] = 255
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        turned = random_rotation(frames, 20, rng)
+        assert (turned == turned[:1]).all()
+        row, column = np.argwhere(turned[0, :, :, 0]).mean(axis=0) - 100
+        angles.append(np.degrees(np.arctan2(-row, column)))
+    assert -20.5 < min(angles) < -16 and 16 < max(angles) < 20.5 and abs(np.mean(angles)) < 5
+
+
+def test_the_two_pipelines():
+    frames, rng = noise(4, 48, 64, 3), np.random.default_rng(0)
+    mdmf, clip_fsar = Pipeline("mdmf", 32, 24), Pipeline("clip_fsar", 32, 24)
+    np.testing.assert_array_equal(mdmf.scale(frames), resize(frames, 32, 42))
+    np.testing.assert_array_equal(clip_fsar.scale(frames), squash(frames, 32))
+    np.testing.assert_array_equal(mdmf.cut_test(frames), center_crop(frames, 24))
+    np.testing.assert_array_equal(mdmf.cut_test(frames, 4), frames[:, -24:, -24:])
+    assert clip_fsar.recolour(frames, True, rng) is frames
+    colours = Pipeline("clip_fsar", 32, 24, jitter=True)
+    assert colours.recolour(frames, False, rng) is frames
+    assert (colours.recolour(frames, True, rng) != frames).any()
+
+
+@pytest.mark.parametrize(
+    ("name", "query", "share"),
+    [("mdmf", False, 0.5), ("clip_fsar", False, 0), ("clip_fsar", True, 0.5)],
+)
+def test_clip_fsar_mirrors_queries_only(name, query, share):
+    pipeline, frames = Pipeline(name, 24, 24, flip=True), noise(1, 24, 24, 3)
+    rng = np.random.default_rng(0)
+    cuts = [pipeline.cut_train(frames, query, rng) for _ in range(200)]
+    assert abs(np.mean([(cut == flip(frames)).all() for cut in cuts]) - share) < 0.15
