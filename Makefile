@@ -24,7 +24,7 @@ compare-demo: $(VENV)/installed
 	  --config=mdmf_segments=configs/demo.py:method=mdmf,mdmf.matcher=segments \
 	  $(DEMO)=clip_fsar $(DEMO)=trx $(DEMO)=cross_transformer $(DEMO)=segment_transformer \
 	  $(DEMO)=otam $(DEMO)=mean_pool $(DEMO)=zero_shot \
-	  --train=runs/compare-demo --pairs=order --episodes=10000 --out=runs/compare-demo
+	  --train=runs/compare-demo --pairs=order --episodes=5000 --out=runs/compare-demo
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow"

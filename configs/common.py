@@ -15,10 +15,15 @@ from mdmf_jax.errors import ConfigError
 ARGUMENTS = {
     "variant": "variant",
     "method": "method",
+    "matcher": "mdmf.matcher",
+    "backbone": "clip.path",
     "seed": "seed",
     "way": "episode.way",
     "shot": "episode.shot",
 }
+
+# Usual folders of the CLIPs, made by `python -m mdmf_jax import CLIP_FILE FOLDER`.
+BACKBONES = {"rn50": "weights/clip-rn50", "vit_b16": "weights/clip-vit-b16"}
 
 
 def get_config(arg: str = "") -> ConfigDict:
@@ -32,6 +37,13 @@ def get_config(arg: str = "") -> ConfigDict:
     config.episode = _episode()
     config.mdmf = _mdmf()
     config.clip_fsar = _clip_fsar()
+    config.otam = _otam()
+    config.mean_pool = _mean_pool()
+    config.trx = _trx()
+    config.cross_transformer = _cross_transformer()
+    config.segment_transformer = _segment_transformer()
+    config.segments = _segments()
+    config.zero_shot = _zero_shot()
     config.train = _train()
     config.checkpoint = _checkpoint()
     config.eval = _eval()
@@ -49,6 +61,11 @@ def apply_argument(config: ConfigDict, arg: str) -> ConfigDict:
         if name not in ARGUMENTS or not value:
             known = ", ".join(f"{key}=..." for key in ARGUMENTS)
             raise ConfigError(f"config argument {item!r} is unknown; known: {known}")
+        if name == "backbone":
+            if value not in BACKBONES:
+                known = ", ".join(BACKBONES)
+                raise ConfigError(f"config argument {item!r}: {value!r} is unknown; known: {known}")
+            value = BACKBONES[value]
         path = ARGUMENTS[name]
         section, _, field = path.rpartition(".")
         target = config[section] if section else config
@@ -66,6 +83,8 @@ def _clip() -> ConfigDict:
     clip.path = ""  # folder of a CLIP in Hugging Face's layout; "packaged:demo" is the demo's
     clip.prompt = "a photo of {}"  # {} stands for the class name
     clip.normalise = placeholder(str)  # "clip" (mean and deviation) or "none" (pixels 0..1)
+    clip.dtype = "float32"  # of the encoder's computation, or "bfloat16"; parameters: float32
+    clip.attention = "auto"  # "xla", "cudnn", or "auto": cuDNN where it works
     return clip
 
 
@@ -80,7 +99,7 @@ def _data() -> ConfigDict:
     data.resize = 256  # short side in pixels after resizing
     data.crop = 224  # side in pixels of the square crop; the encoder's image size
     data.pipeline = "mdmf"  # or "clip_fsar": squash to a square instead of keeping the aspect
-    data.sampling = "ends"  # frames equally spaced between two ends; or "segments": one each
+    data.sampling = "ends"  # equally spaced frames; or "segments": one each; or "span"
     data.test_views = 1  # clips of a test video whose features are averaged
     data.short_videos = placeholder(str)  # of fewer than T frames: "repeat" frames or "drop"
     data.flip = placeholder(bool)  # mirror training videos half of the time
@@ -113,6 +132,7 @@ def _mdmf() -> ConfigDict:
     mdmf.attention_dropout = 0.2  # dropout on the attention's output
     mdmf.ffn_dropout = 0.05  # dropout in the feed-forward part
     mdmf.tcn_dropout = 0.1  # dropout in the global context network
+    mdmf.matcher = "otam"  # or "segments", with the options of that section
     mdmf.smoothing = 0.5  # temperature of the alignment's soft minimum
     mdmf.bidirectional = True  # align query with support and support with query
     mdmf.direction = placeholder(str)  # "local_to_global", "global_to_local", "both"
@@ -144,17 +164,84 @@ def _clip_fsar() -> ConfigDict:
     return clip_fsar
 
 
+def _otam() -> ConfigDict:
+    otam = ConfigDict()
+    otam.smoothing = 0.1  # temperature of the alignment's soft minimum
+    otam.bidirectional = True  # align query with support and support with query
+    return otam
+
+
+def _mean_pool() -> ConfigDict:
+    mean_pool = ConfigDict()
+    mean_pool.metric = "cosine"  # or "squared": minus the squared Euclidean distance
+    return mean_pool
+
+
+def _trx() -> ConfigDict:
+    trx = ConfigDict()
+    trx.cardinalities = (2, 3)  # sizes of the frame tuples, ascending
+    trx.width = 1152  # features of keys and values
+    trx.dropout = 0.1  # dropout on the frames with their positions
+    trx.reduction = placeholder(str)  # cross entropy's "mean" or "sum" over queries
+    return trx
+
+
+def _cross_transformer() -> ConfigDict:
+    cross_transformer = ConfigDict()
+    cross_transformer.width = 1024  # features of keys and values
+    return cross_transformer
+
+
+def _segment_transformer() -> ConfigDict:
+    segment_transformer = ConfigDict()  # most of its options are in `segments`
+    segment_transformer.reduction = placeholder(str)  # cross entropies' "mean" or "sum"
+    return segment_transformer
+
+
+def _segments() -> ConfigDict:
+    segments = ConfigDict()  # of segment_transformer, and of mdmf with mdmf.matcher="segments"
+    segments.levels = (1, 2, 3, 4)  # sizes of the frame tuples, ascending
+    segments.tuples = (8, 4, 3, 2)  # how many of each level are compared
+    segments.at_test = "fixed"  # that many, evenly spread; or "complete": all tuples
+    segments.width = 1152  # features of keys and values
+    segments.dropout = 0.1  # dropout on the frames with their positions
+    segments.transport_strength = 1.0  # optimal transport: factor of the costs
+    segments.transport_iterations = 100  # its limit of rounds
+    segments.transport_tolerance = 1e-5  # change of the plan's row sums at which it is done
+    segments.l2_weight = placeholder(float)  # weights of the squared distance, of the optimal
+    segments.transport_weight = placeholder(float)  # transport and of their learned fusion,
+    segments.fusion_weight = placeholder(float)  # in the answer and in the loss
+    return segments
+
+
+def _zero_shot() -> ConfigDict:
+    zero_shot = ConfigDict()
+    zero_shot.scale = 100.0  # factor of the cosines; changes the loss, not the predictions
+    return zero_shot
+
+
 def _train() -> ConfigDict:
     train = ConfigDict()
     train.steps = 1250  # optimizer steps; 1250 of 16 episodes are the published 20,000
     train.episodes_per_step = 16  # episodes whose mean loss makes one step
-    train.learning_rate = 1e-5  # of Adam, constant
+    train.optimizer = "adam"  # or "sgd", without momentum
+    train.learning_rate = 1e-5  # after the warm-up
+    train.warmup_steps = 0  # steps in which the rate rises in a line from warmup_start
+    train.warmup_start = 0.0  # learning rate at the first step of a warm-up
+    train.decay_at = ()  # steps from which the rate is multiplied by decay_factor (once more)
+    train.decay_factor = 0.1  # what the rate is multiplied by
+    train.weight_decay = 0.0  # times the parameter, added to its gradient
+    train.no_decay = ()  # regular expressions; parameters whose path matches do not decay
     train.freeze = ()  # regular expressions; parameters whose path matches are not trained
     train.log_every = 10  # steps between two log lines
     train.validate_every = 125  # steps between two validations, each with a checkpoint
     train.validate_episodes = 500  # episodes of a validation
     train.select = placeholder(str)  # tested in the end: "best" on validation, or "last"
     train.model_devices = 1  # devices that share the large matrices; the rest share episodes
+    train.shard_params = False  # divide parameters and moments over the devices of the episodes
+    train.micro_batch = 0  # most episodes that a device computes at once; 0: all (more memory)
+    train.remat = False  # compute encoder blocks again in the backward pass (less memory)
+    train.cached_views = 0  # features of so many random clips a video, made once; frozen encoder
     return train
 
 
@@ -173,5 +260,7 @@ def _eval() -> ConfigDict:
     evaluation.queries = 1  # query videos of each class
     evaluation.episodes = 10000  # test episodes
     evaluation.chunk = 100  # episodes computed at once
+    evaluation.table_gib = 8.0  # memory for the outputs of videos; more are done in groups
+    evaluation.feature_cache = ""  # folder of stored features; "": the cache folder; "off": none
     evaluation.untrained = False  # test the untrained head as well, for comparison
     return evaluation

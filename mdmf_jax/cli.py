@@ -13,7 +13,20 @@ from typing import NoReturn
 from absl import logging
 
 from mdmf_jax import compilation_cache
-from mdmf_jax.commands import bench, compare, export_weights, grid, import_weights, prepare, splits
+from mdmf_jax.commands import (
+    bench,
+    compare,
+    evaluate_model,
+    export_weights,
+    features,
+    fit,
+    grid,
+    import_weights,
+    predict,
+    prepare,
+    search,
+    splits,
+)
 from mdmf_jax.errors import ConfigError, UserError
 
 COMMANDS = {
@@ -22,8 +35,13 @@ COMMANDS = {
     "splits": splits,
     "prepare": prepare,
     "compare": compare,
+    "features": features,
     "grid": grid,
     "bench": bench,
+    "fit": fit,
+    "predict": predict,
+    "search": search,
+    "evaluate": evaluate_model,
 }
 
 

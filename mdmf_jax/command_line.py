@@ -7,9 +7,11 @@ from pathlib import Path
 from absl import flags, logging
 from ml_collections import config_flags
 
+from mdmf_jax import compilation_cache
 from mdmf_jax.config import Config, from_config_dict, known_settings
 from mdmf_jax.errors import ConfigError, UserError
 from mdmf_jax.settings import check_known
+from mdmf_jax.training import distributed
 
 
 def run(
@@ -36,11 +38,15 @@ def run(
         sys_argv=list(argv),
     )
     define(values)
+    _define_processes(values)
     if {"-h", "-help", "--help"} & set(argv[1:]):
         print(usage + "\n" + values.get_help())
         return 0
     try:
-        main(parse(values, argv))
+        parse(values, argv)
+        compilation_cache.switch_on()
+        _join_processes(values)
+        main(values)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -70,6 +76,25 @@ def config_of(values: flags.FlagValues) -> Config | None:
       ConfigError: an unknown setting or a bad value.
     """
     return None if values.config is None else from_config_dict(values.config)
+
+
+def _define_processes(values: flags.FlagValues) -> None:
+    flags.DEFINE_string(
+        "coordinator",
+        None,
+        "Several processes: HOST:PORT of the first, or 'auto' where JAX can find them by itself.",
+        flag_values=values,
+    )
+    for name, text, least in (
+        ("num_processes", "How many processes.", 1),
+        ("process_id", "Which of them this is, from 0.", 0),
+    ):
+        flags.DEFINE_integer(name, None, text, lower_bound=least, flag_values=values)
+
+
+def _join_processes(values: flags.FlagValues) -> None:
+    names = ("coordinator", "num_processes", "process_id")
+    distributed.start(distributed.cluster_of(*(values[name].value for name in names)))
 
 
 def _check_config_flags(args: Sequence[str]) -> None:

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from mdmf_jax import methods
 from mdmf_jax.errors import ConfigError
+from mdmf_jax.method_checks import check_method
+from mdmf_jax.models.segment_matcher import SegmentsConfig
 from mdmf_jax.settings import build_section, check_known, convert
 from mdmf_jax.variants import resolve
 
@@ -22,6 +24,8 @@ class ClipSection:
     path: str
     prompt: str
     normalise: Literal["clip", "none"]
+    dtype: Literal["float32", "bfloat16"]
+    attention: Literal["auto", "xla", "cudnn"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class DataSection:
     resize: int = _at_least(1)
     crop: int = _at_least(1)
     pipeline: Literal["mdmf", "clip_fsar"]
-    sampling: Literal["ends", "segments"]
+    sampling: Literal["ends", "segments", "span"]
     test_views: int = _at_least(1)
     short_videos: Literal["repeat", "drop"]
     flip: bool
@@ -64,13 +68,24 @@ class TrainSection:
 
     steps: int = _at_least(0)
     episodes_per_step: int = _at_least(1)
+    optimizer: Literal["adam", "sgd"]
     learning_rate: float = _at_least(0)
+    warmup_steps: int = _at_least(0)
+    warmup_start: float = _at_least(0)
+    decay_at: tuple[int, ...] = _at_least(1)
+    decay_factor: float = _at_least(0)
+    weight_decay: float = _at_least(0)
+    no_decay: tuple[str, ...]
     freeze: tuple[str, ...]
     log_every: int = _at_least(1)
     validate_every: int = _at_least(1)
     validate_episodes: int = _at_least(1)
     select: Literal["best", "last"]
     model_devices: int = _at_least(1)
+    shard_params: bool
+    micro_batch: int = _at_least(0)
+    remat: bool
+    cached_views: int = _at_least(0)
 
 
 @dataclass(frozen=True)
@@ -91,12 +106,18 @@ class EvalSection:
     queries: int = _at_least(1)
     episodes: int = _at_least(1)
     chunk: int = _at_least(1)
+    table_gib: float = _at_least(0)
+    feature_cache: str
     untrained: bool
 
 
 @dataclass(frozen=True)
 class Config:
-    """All settings of a run; `head` holds the options of the chosen method."""
+    """All settings of a run.
+
+    `head` holds the options of the chosen method, `segments` more of them for the methods that
+    compare frame tuples.
+    """
 
     variant: Literal["corrected", "reference"]
     method: str
@@ -107,6 +128,7 @@ class Config:
     train: TrainSection
     checkpoint: CheckpointSection
     eval: EvalSection
+    segments: SegmentsConfig
     head: Any
 
 
@@ -123,7 +145,8 @@ SCALARS = {"variant": str, "method": str, "seed": int}
 
 def known_settings() -> dict[str, list[str]]:
     """Names of all settings by section; "" holds the sections and the top-level settings."""
-    sections = SECTIONS | {name: methods.config_class(name) for name in methods.METHODS}
+    sections = SECTIONS | {"segments": SegmentsConfig}
+    sections |= {name: methods.config_class(name) for name in methods.METHODS}
     known = {name: [f.name for f in fields(cls)] for name, cls in sections.items()}
     return {"": [*SCALARS, *sections]} | known
 
@@ -152,7 +175,10 @@ def from_config_dict(settings: Mapping[str, Any]) -> Config:
         methods.METHOD_LIMITS.get(method, {}),
     )
     built = {name: build_section(cls, settings[name], name) for name, cls in SECTIONS.items()}
-    config = Config(**scalars, **built, head=head)
+    segments = build_section(
+        SegmentsConfig, settings.get("segments", {}), "segments", methods.SEGMENT_LIMITS
+    )
+    config = Config(**scalars, **built, segments=segments, head=head)
     _check_together(config)
     return config
 
@@ -175,14 +201,16 @@ def _check_together(config: Config) -> None:
             f"data.resize is {config.data.resize}; it must be at least data.crop "
             f"({config.data.crop})"
         )
+    check_method(config.method, config.head, config.segments, config.data.frames)
     if not config.eval.shots:
         raise ConfigError("eval.shots is empty; give at least one number of shots")
     if config.seed < 0:
         raise ConfigError(f"seed is {config.seed}; it must be at least 0")
     if "{}" not in config.clip.prompt:
         raise ConfigError(f"clip.prompt is {config.clip.prompt!r}; it must contain {{}}")
-    for pattern in config.train.freeze:
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise ConfigError(f"train.freeze: {pattern!r} is no regex: {error}") from None
+    for name in ("freeze", "no_decay"):
+        for pattern in getattr(config.train, name):
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ConfigError(f"train.{name}: {pattern!r} is no regex: {error}") from None

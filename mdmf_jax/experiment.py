@@ -1,17 +1,21 @@
 """One experiment: the encoder, the method and the data, and how they work together."""
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from mdmf_jax import methods
 from mdmf_jax.config import Config
+from mdmf_jax.data.demo import default_cache
 from mdmf_jax.errors import ConfigError
+from mdmf_jax.evaluation.feature_cache import FeatureCache, cache_key
+from mdmf_jax.evaluation.feature_content import feature_content, part_content
 from mdmf_jax.evaluation.features import FeatureExtractor
 from mdmf_jax.evaluation.metrics import episode_metrics
 from mdmf_jax.evaluation.protocol import EpisodeEvaluator
@@ -20,8 +24,9 @@ from mdmf_jax.models.clip.preprocess import normalise
 from mdmf_jax.models.clip.vision import CLIPVision
 from mdmf_jax.models.output import EpisodeOutput
 from mdmf_jax.parts import PARTS, Dataset
-from mdmf_jax.training.optimizer import make_optimizer, split_params
-from mdmf_jax.training.sharding import device_mesh
+from mdmf_jax.training import distributed
+from mdmf_jax.training.optimizer import optimizer_of, split_params
+from mdmf_jax.training.sharding import device_mesh, over_episodes
 from mdmf_jax.training.state import StateMaker, TrainState
 from mdmf_jax.training.steps import TrainStep, make_train_step
 from mdmf_jax.weights.huggingface import LoadedCLIP, demo_clip_path, load_clip
@@ -43,28 +48,39 @@ class Experiment:
         self.config = config
         self.mesh = device_mesh(config.train.episodes_per_step, config.train.model_devices)
         clip = _load_clip(config)
-        self._vision = CLIPVision(clip.config)
+        self._vision = CLIPVision(
+            clip.config, jnp.dtype(config.clip.dtype), config.clip.attention, config.train.remat
+        )
         self._width = clip.config.projection_dim
-        self._method = methods.build(config.method, config.head, self._width)
-        self._optimizer = make_optimizer(config.train.learning_rate)
+        self._method = methods.build(config.method, config.head, self._width, config.segments)
+        self._optimizer = optimizer_of(config.train)
         self._make_state = StateMaker(
             self._init_head,
             {name: clip.params[name] for name in _VISION},
             self._optimizer,
             freeze=config.train.freeze,
             mesh=self.mesh,
+            divide=config.train.shard_params,
         )
+        if config.train.cached_views and not self._encoder_frozen():
+            raise ConfigError(
+                f"train.cached_views is {config.train.cached_views}, which needs a frozen encoder; "
+                "set train.freeze to ('^encoder/',) or train.cached_views to 0"
+            )
         self.dataset = Dataset(config)
         names = {part: self.dataset.prompt_names(part) for part in PARTS}
         self._text = class_tables(clip, names, config.clip.prompt)
-        self._extract = FeatureExtractor(self.encode, self.mesh, workers=config.data.workers)
-        self._evaluate = EpisodeEvaluator(self.head, self.mesh, config.eval.chunk)
+        mesh = _own_mesh(self.mesh)
+        self._extract = FeatureExtractor(self.encode, mesh, workers=config.data.workers)
+        self._evaluate = EpisodeEvaluator(
+            self._method, mesh, config.eval.chunk, config.eval.table_gib
+        )
         self._features: dict[str, np.ndarray] = {}
 
     def encode(self, params: Any, frames: jax.Array) -> jax.Array:
-        """Features of uint8 frames. [N, H, W, 3] -> [N, D]."""
+        """Features of uint8 frames, float32. [N, H, W, 3] -> [N, D]."""
         pixels = normalise(frames, self.config.clip.normalise)
-        return self._vision.apply({"params": params}, pixels)
+        return self._vision.apply({"params": params}, pixels).astype(jnp.float32)
 
     def head(self, params: Any, support, query, prompts, **options: Any) -> EpisodeOutput:
         """The method on one episode: features [W, K, T, D], [Q, T, D] and prompts [W, D]."""
@@ -81,18 +97,49 @@ class Experiment:
         return self._make_state.abstract
 
     def train_step(self) -> TrainStep:
-        """The jitted step (state, batch) -> (state, metrics); see `make_train_step`."""
+        """The jitted step (state, batch) -> (state, metrics); see `make_train_step`.
+
+        It takes the batches of `train_batches`.
+        """
+        train = self.config.train
         step = make_train_step(
-            self.encode,
+            _as_given if train.cached_views else self.encode,
             self.head,
             self._optimizer,
-            freeze=self.config.train.freeze,
+            freeze=train.freeze,
             mesh=self.mesh,
             shardings=self._make_state.shardings,
+            micro_batch=train.micro_batch,
         )
         table, key = jnp.asarray(self._text["train"]), self._key("training")
         names = ("support", "query", "query_labels", "class_ids")
-        return lambda state, batch: step(state, {n: batch[n] for n in names}, table, key)
+
+        def take(state, batch):
+            own = {name: batch[name] for name in names}
+            spread = over_episodes(self.mesh)
+            whole = distributed.global_arrays(spread, own, train.episodes_per_step)
+            return step(state, whole, table, key)
+
+        return take
+
+    def train_batches(
+        self, encoder_params: Any, start: int, stop: int
+    ) -> Iterator[dict[str, np.ndarray]]:
+        """Batches of the steps start+1..stop: of each, the episodes that this process takes.
+
+        The frames of a batch are uint8, or with `train.cached_views` features.
+
+        Raises:
+          DataError: a video cannot be read.
+        """
+        views, features = self.config.train.cached_views, None
+        if views:
+            read, count = self.dataset.train_clips(views)
+            params = distributed.on_every_process(encoder_params)
+            features = self._extract(params, read, count)
+            features = features.reshape(-1, views, *features.shape[1:])
+        rows = distributed.own_rows(self.mesh, self.config.train.episodes_per_step)
+        return self.dataset.train_batches(start, stop, rows, features)
 
     def evaluate(self, params: Mapping[str, Any], part: str, **task: int) -> dict[str, Any]:
         """Metrics of parameters on the first episodes of a part; see `episode_metrics`.
@@ -125,35 +172,105 @@ class Experiment:
           DataError: too few classes or videos, or a video that cannot be read.
         """
         table = self.dataset.episodes(part, way, shot, queries, episodes, seed)
+        params = distributed.on_every_process(params)
+        return self.table_answers(params, part, table, seed), table
+
+    def table_answers(
+        self,
+        params: Mapping[str, Any],
+        part: str,
+        table: Mapping[str, np.ndarray],
+        seed: int,
+        features: np.ndarray | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Answers to given episodes of a part; see `EpisodeEvaluator`.
+
+        Args:
+          features: of all videos of the part [V, T, D], if they are at hand.
+
+        Raises:
+          DataError: a video cannot be read.
+        """
         key = jax.random.fold_in(jax.random.key(seed), zlib.crc32(part.encode()))
-        features = self.features(params["encoder"], part)
-        return self._evaluate(params["head"], features, self._text[part], table, key), table
+        if features is None:
+            features = self.features(params["encoder"], part)
+        return self._evaluate(params["head"], features, self._text[part], table, key)
 
     def features(self, encoder_params: Any, part: str) -> np.ndarray:
-        """Features of all videos of a part [V, T, D]; kept if the encoder is frozen."""
+        """Features of all videos of a part [V, T, D], the mean over `data.test_views`.
+
+        Kept if the encoder is frozen. Stored on disk as `eval.feature_cache` says, but not the
+        validation features of a trained encoder, which change with every checkpoint.
+
+        Raises:
+          DataError: a video cannot be read, or features cannot be stored.
+        """
         if part in self._features:
             return self._features[part]
-        count = self.dataset.splits[part].num_videos
-        features = self._extract(
-            encoder_params, lambda video: self.dataset.test_clip(part, video), count
-        )
-        if self._encoder_frozen():
+        frozen = self._encoder_frozen()
+        if self.config.eval.feature_cache != "off" and (frozen or part != "val"):
+            features = self.stored_features(encoder_params, part)
+        else:
+            count = self.dataset.splits[part].num_videos
+            features = self._encoded(encoder_params, part, np.arange(count))
+        if frozen:
             self._features[part] = features
         return features
 
+    def stored_features(
+        self, encoder_params: Any, part: str, shard: int = 0, shards: int = 1
+    ) -> np.ndarray:
+        """The same from disk, where the missing ones are added; see `FeatureCache.features`."""
+        config = self.config
+        folder = Path(config.eval.feature_cache or default_cache() / "features")
+        content = feature_content(config, self._vision.config, encoder_params)
+        videos = part_content(self.dataset.source(part), config.data, folder)
+        return FeatureCache(folder, cache_key(content | videos)).features(
+            self.dataset.splits[part].num_videos,
+            lambda numbers: self._encoded(encoder_params, part, numbers),
+            shard,
+            shards,
+        )
+
+    def _encoded(self, encoder_params: Any, part: str, videos: np.ndarray) -> np.ndarray:
+        """Features of the videos with these numbers [N, T, D]."""
+        views = self.dataset.test_views
+
+        def read(place: int) -> np.ndarray:
+            return self.dataset.test_clip(part, int(videos[place // views]), place % views)
+
+        features = self._extract(encoder_params, read, len(videos) * views)
+        return features.reshape(len(videos), views, *features.shape[1:]).mean(axis=1)
+
     def _encoder_frozen(self) -> bool:
-        trained, _ = split_params(self.abstract_state.params, self.config.train.freeze)
+        trained, _ = split_params(
+            self.abstract_state.params, self.config.train.freeze, may_be_all=True
+        )
         return "encoder" not in trained
 
     def _init_head(self, key: jax.Array) -> Any:
         # Parameters do not depend on the numbers of classes, videos and frames.
         support = jnp.zeros((2, 1, self.config.data.frames, self._width))
         query, prompts = support[:, 0], support[:, 0, 0]
-        return self._method.init({"params": key}, support, query, prompts)["params"]
+        # Some methods have none.
+        return self._method.init({"params": key}, support, query, prompts).get("params", {})
 
     def _key(self, purpose: str) -> jax.Array:
         root = jax.random.key(self.config.seed)
         return jax.random.fold_in(root, zlib.crc32(purpose.encode()))
+
+
+def _as_given(params: Any, features: jax.Array) -> jax.Array:
+    """The encoder of episodes that are features already."""
+    return features
+
+
+def _own_mesh(mesh: Mesh) -> Mesh:
+    """The mesh, or with several processes one of this process's devices: each evaluates all."""
+    if jax.process_count() == 1:
+        return mesh
+    devices = jax.local_devices()
+    return device_mesh(len(devices), devices=devices)
 
 
 def _load_clip(config: Config) -> LoadedCLIP:

@@ -6,12 +6,28 @@ from flax import linen as nn
 
 from mdmf_jax.errors import ConfigError
 from mdmf_jax.models.clip_fsar import CLIPFSAR, CLIPFSARConfig
+from mdmf_jax.models.cross_transformer import CrossTransformer, CrossTransformerConfig
 from mdmf_jax.models.mdmf import MDMF, MDMFConfig
+from mdmf_jax.models.mean_pool import MeanPool, MeanPoolConfig
+from mdmf_jax.models.otam import OTAM, OTAMConfig
+from mdmf_jax.models.segment_matcher import SegmentsConfig
+from mdmf_jax.models.segment_transformer import SegmentTransformer, SegmentTransformerConfig
+from mdmf_jax.models.trx import TRX, TRXConfig
+from mdmf_jax.models.zero_shot import ZeroShot, ZeroShotConfig
 
 METHODS: dict[str, tuple[type, type[nn.Module]]] = {
     "clip_fsar": (CLIPFSARConfig, CLIPFSAR),
+    "cross_transformer": (CrossTransformerConfig, CrossTransformer),
     "mdmf": (MDMFConfig, MDMF),
+    "mean_pool": (MeanPoolConfig, MeanPool),
+    "otam": (OTAMConfig, OTAM),
+    "segment_transformer": (SegmentTransformerConfig, SegmentTransformer),
+    "trx": (TRXConfig, TRX),
+    "zero_shot": (ZeroShotConfig, ZeroShot),
 }
+
+# These take the options of the section `segments` besides their own.
+WITH_SEGMENTS = ("mdmf", "segment_transformer")
 
 # What the methods' options may be: the allowed texts, or bounds (see settings.py).
 METHOD_LIMITS: dict[str, dict[str, Any]] = {
@@ -38,6 +54,7 @@ METHOD_LIMITS: dict[str, dict[str, Any]] = {
         "attention_dropout": {"min": 0, "below": 1},
         "ffn_dropout": {"min": 0, "below": 1},
         "tcn_dropout": {"min": 0, "below": 1},
+        "matcher": ("otam", "segments"),
         "smoothing": {"above": 0},
         "direction": (
             "both",
@@ -54,6 +71,32 @@ METHOD_LIMITS: dict[str, dict[str, Any]] = {
         "query_weight": {"min": 0},
         "distill_weight": {"min": 0},
     },
+    "cross_transformer": {"width": {"min": 1}},
+    "mean_pool": {"metric": ("cosine", "squared")},
+    "otam": {"smoothing": {"above": 0}},
+    "segment_transformer": {"reduction": ("mean", "sum")},
+    "trx": {
+        "cardinalities": {"min": 1},
+        "width": {"min": 1},
+        "dropout": {"min": 0, "below": 1},
+        "reduction": ("mean", "sum"),
+    },
+    "zero_shot": {"scale": {"above": 0}},
+}
+
+# The same for the section `segments`.
+SEGMENT_LIMITS: dict[str, Any] = {
+    "levels": {"min": 1},
+    "tuples": {"min": 1},
+    "at_test": ("fixed", "complete"),
+    "width": {"min": 1},
+    "dropout": {"min": 0, "below": 1},
+    "transport_strength": {"above": 0},
+    "transport_iterations": {"min": 1},
+    "transport_tolerance": {"above": 0},
+    "l2_weight": {"min": 0},
+    "transport_weight": {"min": 0},
+    "fusion_weight": {"min": 0},
 }
 
 
@@ -66,10 +109,13 @@ def config_class(method: str) -> type:
     return _entry(method)[0]
 
 
-def build(method: str, options: Any, width: int) -> nn.Module:
+def build(
+    method: str, options: Any, width: int, segments: SegmentsConfig | None = None
+) -> nn.Module:
     """The method's module with the given options (an instance of `config_class(method)`).
 
     Args:
+      segments: for the methods that take them; None for the defaults.
       width: size D of the features that it will be given.
 
     Raises:
@@ -78,7 +124,10 @@ def build(method: str, options: Any, width: int) -> nn.Module:
     heads = getattr(options, "heads", 1)
     if width % heads:
         raise ConfigError(f"{method}.heads is {heads}, which does not divide {width} features")
-    return _entry(method)[1](options)
+    module = _entry(method)[1]
+    if method in WITH_SEGMENTS:
+        return module(options, segments or SegmentsConfig())
+    return module(options)
 
 
 def _entry(method: str) -> tuple[type, type[nn.Module]]:

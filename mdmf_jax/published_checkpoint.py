@@ -17,7 +17,7 @@ from mdmf_jax.errors import ConfigError
 from mdmf_jax.experiment import PACKAGED_CLIPS
 from mdmf_jax.models.clip.config import CLIPConfig
 from mdmf_jax.training.checkpoint import FOLDER, Checkpoints, locate
-from mdmf_jax.training.optimizer import make_optimizer, split_params
+from mdmf_jax.training.optimizer import optimizer_of, split_params
 from mdmf_jax.training.sharding import device_mesh
 from mdmf_jax.training.state import StateMaker, TrainState
 from mdmf_jax.weights.huggingface import load_clip
@@ -82,7 +82,7 @@ def write_checkpoint(folder: Path, config: Config, params: Mapping[str, Any]) ->
     """
     params = jax.tree.map(jnp.asarray, params)
     trained, _ = split_params(params, config.train.freeze)
-    moments = make_optimizer(config.train.learning_rate).init(trained)
+    moments = optimizer_of(config.train).init(trained)
     state = TrainState(jnp.zeros((), jnp.int32), params, moments)
     with Checkpoints(folder / FOLDER, config.checkpoint.keep) as checkpoints:
         checkpoints.save(0, state, to_dict(config), {})
@@ -117,7 +117,7 @@ def _abstract_state(config: Config, clip: CLIPConfig) -> TrainState:
     maker = StateMaker(
         lambda key: jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), template["head"]),
         template["encoder"],
-        make_optimizer(config.train.learning_rate),
+        optimizer_of(config.train),
         freeze=config.train.freeze,
         mesh=device_mesh(1, devices=jax.devices()[:1]),  # one copy is enough to write it
     )

@@ -10,6 +10,7 @@ from mdmf_jax.config import Config, from_config_dict, to_dict
 from mdmf_jax.errors import CheckpointError, ConfigError
 from mdmf_jax.evaluation import report, tables
 from mdmf_jax.experiment import Experiment
+from mdmf_jax.training import distributed
 from mdmf_jax.training.checkpoint import FOLDER, Checkpoints, locate
 
 
@@ -34,6 +35,19 @@ class Task:
     clip: str | None = None
     data: str | None = None
 
+    def sizes(self, config: Config) -> dict[str, Any]:
+        """part, way, shot, queries, episodes and seed, with the config's where None is given."""
+        default = {
+            "part": config.eval.part,
+            "way": config.eval.way,
+            "shot": config.episode.shot,
+            "queries": config.eval.queries,
+            "episodes": config.eval.episodes,
+            "seed": config.seed,
+        }
+        given = {name: getattr(self, name) for name in default}
+        return default | {name: value for name, value in given.items() if value is not None}
+
 
 def evaluate(
     task: Task,
@@ -54,28 +68,52 @@ def evaluate(
     Raises:
       UserError: a setting, the data, the CLIP or the checkpoint is wrong; see errors.py.
     """
-    console = console or Console()
+    first = distributed.is_first()  # The others work in silence.
+    console = console or Console(quiet=not first)
     if checkpoint is None:
         config, step, default = _untrained(config), None, None
-        experiment = Experiment(_adapted(config, task))
+        experiment = Experiment(adapted(config, task))
         params = experiment.new_state().params
     else:
-        folder, step = locate(checkpoint)
-        default = folder.parent if folder.name == FOLDER else folder
-        with Checkpoints(folder) as checkpoints:
-            step = checkpoints.best() if step is None else step
-            if config is not None:
-                checkpoints.check(step, to_dict(config))
-            config = config or from_config_dict(checkpoints.settings(step))
-            experiment = Experiment(_adapted(config, task))
-            params = checkpoints.restore(step, experiment.abstract_state).params
+        experiment, params, step, default = load_checkpoint(checkpoint, task, config)
     results = _results(experiment, params, task) | {"checkpoint_step": step}
     name = f"eval_{results['part']}_{report.task_name(results['way'], results['shot'])}.json"
     out = Path(out) if out else default and default / name
-    if out:
+    if out and first:
         report.write_json(out, results)
     _print(console, results, out)
     return results
+
+
+def adapted(config: Config, task: Task) -> Config:
+    """The config with the folders that the task gives."""
+    clip = replace(config.clip, path=task.clip) if task.clip else config.clip
+    data = replace(config.data, root=task.data) if task.data else config.data
+    return replace(config, clip=clip, data=data)
+
+
+def load_checkpoint(
+    checkpoint: str | Path, task: Task, config: Config | None = None
+) -> tuple[Experiment, Any, int, Path]:
+    """The experiment, the parameters, the step and the run's folder of a checkpoint.
+
+    Args:
+      checkpoint: a run's folder (its best checkpoint) or one checkpoint.
+      task: its folders of the CLIP and of the videos count.
+      config: settings that must agree with the checkpoint's own; None takes those.
+
+    Raises:
+      UserError: the checkpoint, the data or the CLIP is missing, damaged or does not fit.
+    """
+    folder, step = locate(checkpoint)
+    with Checkpoints(folder) as checkpoints:
+        step = checkpoints.best() if step is None else step
+        if config is not None:
+            checkpoints.check(step, to_dict(config))
+        config = config or from_config_dict(checkpoints.settings(step))
+        experiment = Experiment(adapted(config, task))
+        params = checkpoints.restore(step, experiment.abstract_state).params
+    return experiment, params, step, folder.parent if folder.name == FOLDER else folder
 
 
 def _untrained(config: Config | None) -> Config:
@@ -88,33 +126,13 @@ def _untrained(config: Config | None) -> Config:
     return config
 
 
-def _adapted(config: Config, task: Task) -> Config:
-    """The config with the folders that the task gives."""
-    clip = replace(config.clip, path=task.clip) if task.clip else config.clip
-    data = replace(config.data, root=task.data) if task.data else config.data
-    return replace(config, clip=clip, data=data)
-
-
 def _results(experiment: Experiment, params: Any, task: Task) -> dict[str, Any]:
     config = experiment.config
-
-    def chosen(value, default):
-        return default if value is None else value
-
-    part, seed = chosen(task.part, config.eval.part), chosen(task.seed, config.seed)
-    metrics = experiment.evaluate(
-        params,
-        part,
-        way=chosen(task.way, config.eval.way),
-        shot=chosen(task.shot, config.episode.shot),
-        queries=chosen(task.queries, config.eval.queries),
-        episodes=chosen(task.episodes, config.eval.episodes),
-        seed=seed,
-    )
+    sizes = task.sizes(config)
     return {
-        "part": part,
-        **metrics,
-        "seed": seed,
+        "part": sizes["part"],
+        **experiment.evaluate(params, **sizes),
+        "seed": sizes["seed"],
         "settings": to_dict(config),
         "versions": report.versions(),
         "hardware": report.hardware(),

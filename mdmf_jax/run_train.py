@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from mdmf_jax.config import Config, to_dict
 from mdmf_jax.errors import CheckpointError
 from mdmf_jax.evaluation import report, tables
 from mdmf_jax.experiment import Experiment
+from mdmf_jax.training import distributed
 from mdmf_jax.training.checkpoint import FOLDER, Checkpoints
 from mdmf_jax.training.lock import FolderLock
 from mdmf_jax.training.loop import train_loop
@@ -35,7 +36,8 @@ def train_and_evaluate(
     Raises:
       UserError: a setting, the data, the CLIP or the checkpoint is wrong; see errors.py.
     """
-    workdir, console = Path(workdir), console or Console()
+    first = distributed.is_first()  # The others work in silence.
+    workdir, console = Path(workdir), console or Console(quiet=not first)
     clock = {"begin": time.monotonic()}
     experiment = Experiment(config)
     _check_episodes(experiment)
@@ -56,7 +58,8 @@ def train_and_evaluate(
         "hardware": report.hardware(),
         "seconds": _seconds(clock),
     }
-    report.write_json(workdir / RESULTS, results)
+    if first:
+        report.write_json(workdir / RESULTS, results)
     _print(console, results, workdir)
     return results, history
 
@@ -74,7 +77,8 @@ def train(
       CheckpointError: the checkpoints in `workdir` are damaged or of other settings.
     """
     keep = experiment.config.checkpoint.keep
-    with FolderLock(workdir), Checkpoints(workdir / FOLDER, keep) as checkpoints:
+    lock = FolderLock(workdir) if distributed.is_first() else nullcontext()
+    with lock, Checkpoints(workdir / FOLDER, keep) as checkpoints:
         state, history = _train(experiment, workdir, checkpoints, console)
         return *_selected(experiment, checkpoints, state), history
 
@@ -115,8 +119,9 @@ def _train(
     if start == plan.steps:
         return state, []
     progress = TrainProgress(console, start, plan.steps, plan.episodes_per_step)
-    batches = experiment.dataset.train_batches(start, plan.steps)
-    with closing(ScalarWriter(workdir / "tensorboard")) as scalars, closing(batches), progress:
+    batches = experiment.train_batches(state.params["encoder"], start, plan.steps)
+    folder = workdir / "tensorboard" if distributed.is_first() else None
+    with closing(ScalarWriter(folder)) as scalars, closing(batches), progress:
         return train_loop(
             state,
             experiment.train_step(),
@@ -185,7 +190,8 @@ def _validate(experiment: Experiment, params: Mapping[str, Any]) -> dict[str, fl
         seed=config.seed,
     )
     names = ("accuracy", "interval95", "prompt_accuracy")
-    return {name: metrics[name] for name in names if metrics[name] is not None}
+    found = {name: metrics[name] for name in names if metrics[name] is not None}
+    return distributed.of_first(found)
 
 
 def _selected(

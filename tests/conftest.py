@@ -105,6 +105,7 @@ TINY = {
     "eval.shots": (1, 2),
     "eval.episodes": 20,
     "eval.chunk": 8,
+    "eval.feature_cache": "off",
     "eval.untrained": True,
 }
 

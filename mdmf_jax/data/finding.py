@@ -85,7 +85,8 @@ def list_file(splits_dir: Path, part: str) -> Path:
     Raises:
       DataError: there is none.
     """
-    names = [f"{part}list03.txt", f"{part}list.txt", f"{part}_few_shot.txt", f"{part}.list"]
+    endings = ("list03.txt", "list.txt", "list07.txt", "_few_shot.txt", ".list")
+    names = [f"{part}{ending}" for ending in endings]
     for name in names:
         if (splits_dir / name).is_file():
             return splits_dir / name

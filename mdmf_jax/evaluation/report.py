@@ -1,10 +1,9 @@
-"""The results of a run as a JSON file."""
+"""The results of a run as files."""
 
 import json
 import os
 import platform
 import tempfile
-from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -45,15 +44,19 @@ def task_name(way: int, shot: int) -> str:
     return f"{way}way_{shot}shot"
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
+def write_json(path: str | Path, content: Any) -> None:
+    """Writes the content as JSON, whole or not at all."""
+    write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def write_text(path: str | Path, text: str) -> None:
     """Writes the file whole or not at all: under a temporary name, then renamed."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=2)
-            file.write("\n")
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
         os.replace(temporary, path)
     except BaseException:
         os.unlink(temporary)

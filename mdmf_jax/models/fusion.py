@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from mdmf_jax.models.dropout import Dropout
 from mdmf_jax.models.initializers import torch_bias, torch_kernel
 
 
@@ -35,7 +36,7 @@ class CrossAttention(nn.Module):
             features, kernel_init=torch_kernel, bias_init=torch_bias(features), name="to_out"
         )(attended.reshape(query.shape))
         # The residual takes the query before LayerNorm.
-        return query + nn.Dropout(self.dropout)(merged, deterministic=not train)
+        return query + Dropout(self.dropout)(merged, train=train)
 
 
 class FeedForward(nn.Module):
@@ -48,15 +49,14 @@ class FeedForward(nn.Module):
     def __call__(self, x, *, train: bool):
         """[N, L, D] -> [N, L, D]."""
         features = x.shape[-1]
-        drop = nn.Dropout(self.dropout, deterministic=not train)
         wide = nn.Dense(
             self.hidden, kernel_init=torch_kernel, bias_init=torch_bias(features), name="fc1"
         )(x)
-        wide = drop(nn.gelu(wide, approximate=False))
+        wide = Dropout(self.dropout)(nn.gelu(wide, approximate=False), train=train)
         narrow = nn.Dense(
             features, kernel_init=torch_kernel, bias_init=torch_bias(self.hidden), name="fc2"
         )(wide)
-        return x + drop(narrow)
+        return x + Dropout(self.dropout)(narrow, train=train)
 
 
 class MultiModalFusion(nn.Module):

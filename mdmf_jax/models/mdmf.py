@@ -8,6 +8,7 @@ from flax import linen as nn
 
 from mdmf_jax.models.fusion import fusion_of
 from mdmf_jax.models.method import FewShotMethod, split_classes
+from mdmf_jax.models.segment_matcher import SegmentMatcher, SegmentsConfig
 from mdmf_jax.models.temporal import GlobalTemporalContext, LocalTemporalContext
 from mdmf_jax.ops import prompts as pps
 from mdmf_jax.ops.alignment import otam_distance
@@ -35,8 +36,10 @@ class MDMFConfig:
       text_token: what the views' text parts compare: the "text" token or the "first_frame".
       depth, heads, hidden: layers, heads and feed-forward width of the fusion transformers.
       attention_dropout, ffn_dropout, tcn_dropout: dropout rates.
+      matcher: what compares the fused frame tokens: "otam" (with the class prototypes), or
+        "segments" (the multiple-level segment transformer, with options of its own).
       smoothing: temperature of OTAM's soft minimum.
-      bidirectional: align queries with prototypes and prototypes with queries.
+      bidirectional: OTAM aligns queries with prototypes and prototypes with queries.
       direction: who teaches: "local_to_global", "global_to_local", "both", or a published
         name ("bid", "up2down", "down2up") with the meaning it has in the published code.
       condition: what decides who is reliable: "text_and_visual", "text", "visual", "none".
@@ -57,6 +60,7 @@ class MDMFConfig:
     attention_dropout: float = 0.2
     ffn_dropout: float = 0.05
     tcn_dropout: float = 0.1
+    matcher: str = "otam"
     smoothing: float = 0.5
     bidirectional: bool = True
     direction: str = "both"
@@ -72,10 +76,12 @@ class MDMFConfig:
 class MDMF(FewShotMethod):
     """CLIP-MDMF's head on frame features, for one episode.
 
-    The outputs of a video are its fused tokens by view, the text token first: [N, 1 + T, D].
+    The outputs of a video are by view: its fused "tokens" [N, 1 + T, D], the text token first,
+    and with the matcher "segments" the "keys" and "values" of its frame tokens' segments.
     """
 
     config: MDMFConfig = MDMFConfig()
+    segments: SegmentsConfig = SegmentsConfig()
 
     def setup(self):
         c = self.config
@@ -83,6 +89,9 @@ class MDMF(FewShotMethod):
         self.global_context = GlobalTemporalContext(c.tcn_dropout)
         self.local_fusion = fusion_of(c)
         self.global_fusion = fusion_of(c)
+        if c.matcher == "segments":
+            self.local_matcher = SegmentMatcher(self.segments)
+            self.global_matcher = SegmentMatcher(self.segments)
         self.scale = self.param("scale", nn.initializers.ones, (1,), jnp.float32)
 
     @property
@@ -114,28 +123,36 @@ class MDMF(FewShotMethod):
         videos = jnp.concatenate([support.reshape(-1, *rest), query])
         texts = jnp.concatenate([jnp.repeat(prompts, shot, axis=0), query_texts])
         contexts = self._contexts(videos, train)
-        tokens = self._fused(contexts, videos, texts, train)
+        fused = self._fused(contexts, videos, texts, train)
         diagnostics = {}
         for name, context in contexts.items():
             diagnostics[f"{name}_context_support"] = split_classes(context[: way * shot], way)
             diagnostics[f"{name}_context_query"] = context[way * shot :]
-        supports = jax.tree.map(lambda x: x[: way * shot], tokens)
-        queries = jax.tree.map(lambda x: x[way * shot :], tokens)
+        supports = jax.tree.map(lambda x: x[: way * shot], fused)
+        queries = jax.tree.map(lambda x: x[way * shot :], fused)
         return split_classes(supports, way), queries, diagnostics
 
     def match(self, supports, queries, prompts, *, support_mask=None, train: bool = False):
-        """OTAM between the frame tokens of queries and prototypes, summed over the views."""
-        prototypes = {view: class_means(x, support_mask) for view, x in supports.items()}
-        distances = otam_distance(
-            jnp.stack([tokens[:, 1:] for tokens in queries.values()]),
-            jnp.stack([prototypes[view][:, 1:] for view in queries]),
-            self.config.smoothing,
-            self.config.bidirectional,
-        )
+        """Minus the distances of the frame tokens, summed over the views.
+
+        OTAM compares with the mean of a class's shots, the segments with all shots.
+        """
+        prototypes = {
+            view: class_means(support["tokens"], support_mask) for view, support in supports.items()
+        }
+        if self.config.matcher == "segments":
+            distances = self._segment_distances(supports, queries, support_mask)
+        else:
+            distances = otam_distance(
+                jnp.stack([query["tokens"][:, 1:] for query in queries.values()]),
+                jnp.stack([prototypes[view][:, 1:] for view in queries]),
+                self.config.smoothing,
+                self.config.bidirectional,
+            )
         diagnostics = {}
         for view, distance in zip(queries, distances, strict=True):
             diagnostics[f"{view}_prototypes"] = prototypes[view]  # [W, 1 + T, D]
-            diagnostics[f"{view}_query"] = queries[view]  # [Q, 1 + T, D]
+            diagnostics[f"{view}_query"] = queries[view]["tokens"]  # [Q, 1 + T, D]
             diagnostics[f"{view}_distance"] = distance  # [Q, W]
         return -sum(distances), diagnostics
 
@@ -193,13 +210,27 @@ class MDMF(FewShotMethod):
             contexts["plain"] = videos
         return contexts
 
-    def _fused(self, contexts, videos, texts, train: bool) -> dict[str, jax.Array]:
-        """Fused tokens of each view, the text token first [N, 1 + T, D]."""
-        fusions = {"global": self.global_fusion}
-        return {
-            view: fusions.get(view, self.local_fusion)(texts, context, videos, train=train)
-            for view, context in contexts.items()
-        }
+    def _fused(self, contexts, videos, texts, train: bool) -> dict[str, dict[str, jax.Array]]:
+        """Outputs of the videos by view, as the class describes them."""
+        fused = {}
+        for view, context in contexts.items():
+            fusion = self.global_fusion if view == "global" else self.local_fusion
+            tokens = fusion(texts, context, videos, train=train)
+            fused[view] = {"tokens": tokens}
+            if self.config.matcher == "segments":
+                fused[view] |= self._matcher(view).encode(tokens[:, 1:], train=train)
+        return fused
+
+    def _matcher(self, view: str) -> SegmentMatcher:
+        return self.global_matcher if view == "global" else self.local_matcher
+
+    def _segment_distances(self, supports, queries, mask) -> list[jax.Array]:
+        """Minus the segment transformer's logits [Q, W], for each view."""
+        distances = []
+        for view, query in queries.items():
+            matcher = self._matcher(view)
+            distances.append(-matcher.answer(matcher.logits(supports[view], query, mask)))
+        return distances
 
     def _scores(self, view: str, diagnostics) -> ViewScores:
         token = {"text": 0, "first_frame": 1}[self.config.text_token]

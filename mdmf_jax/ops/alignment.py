@@ -11,92 +11,152 @@ columns. The first row is a hard cumulative sum; later rows use a soft minimum:
 with C[l, 0] = 0 and softmin(a..) = -smoothing * log(sum(exp(-a / smoothing))). A softmin is
 below the minimum, so values can be negative.
 
-All pairs of videos lie in the last axis, so each cell is one vector operation; a scan runs
-over the rows. The gradient is derived by hand: the derivative of the value with respect to
-a cell is the probability that the soft alignment passes through it, and the weights of a
-softmin are the probabilities of its moves.
+Three facts make it fast. In units of `smoothing` a softmin of two values needs one
+exponential and one logarithm: min(a, b) - log(1 + exp(-|a - b|)). The two zeros of the first
+column are one value, -log 2. The padding column is one soft minimum over the last real column:
+its C[l, M] enter twice, except the last, which enters once.
+
+All pairs of videos lie in the last axes, so each cell is one vector operation; a scan runs
+over the rows, and blocks of pairs keep the cells in a processor's cache. The gradient is
+derived by hand: the derivative of the value with respect to a cell is the probability that
+the soft alignment passes through it, and the weights of a softmin are the probabilities of its
+moves.
 """
 
 from functools import partial
 
 import jax
 import jax.numpy as jnp
+from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Float
 
-from mdmf_jax.ops.similarity import pairwise_cosine
+from mdmf_jax.ops.similarity import EPSILON, norm
+
+_LOG2 = 0.6931471805599453
+_BLOCK = 4096  # pairs; 64 cells of each in float32 take 1 MB
 
 
-def _moves(above: Array, row: list[Array], column: int, last: int) -> list[Array]:
-    """Values of the cells from which the alignment may step into `column` of the row."""
-    diagonal, vertical, left = above[column - 1], above[column], row[column - 1]
-    return [diagonal, left, vertical] if column in (1, last) else [diagonal, left]
+def _softmin(a: Array, b: Array) -> tuple[Array, Array]:
+    """Soft minimum of two values in units of the smoothing, and the weight of the first."""
+    gap = a - b
+    other = jnp.exp(-jnp.abs(gap))
+    total = 1.0 + other
+    return jnp.minimum(a, b) - jnp.log(total), jnp.where(gap <= 0, 1.0, other) / total
 
 
-def _softmin(values: list[Array], smoothing: float) -> tuple[Array, list[Array]]:
-    """Soft minimum in log-sum-exp form, and the probability of each value."""
-    lowest = values[0]
-    for value in values[1:]:
-        lowest = jnp.minimum(lowest, value)
-    weights = [jnp.exp((lowest - value) / smoothing) for value in values]
-    total = sum(weights)
-    return lowest - smoothing * jnp.log(total), [weight / total for weight in weights]
+def _next_row(above: tuple[Array, ...], costs: Array):
+    """A row of cells from the row above, its last cell and its moves' weights [M, *pairs].
+
+    The weight of a cell is the probability that it is reached from above: diagonally, or in
+    the first column vertically.
+    """
+    row, weights = [], []
+    for column, cost in enumerate(costs):
+        if column:
+            reached, weight = _softmin(above[column - 1], row[-1])
+        else:
+            reached, weight = _softmin(above[0], jnp.full_like(cost, -_LOG2))
+        # Without the barrier XLA fuses a cell into the next and computes it several times.
+        cell, weight = jax.lax.optimization_barrier((reached + cost, weight))
+        row.append(cell)
+        weights.append(weight)
+    return tuple(row), (row[-1], jnp.stack(weights))
 
 
-def _cumulative_costs(costs: Array, smoothing: float) -> tuple[Array, Array]:
-    """Table C of `costs` [L, M, pairs]: first row [M+2, pairs], other rows [L-1, M+2, pairs]."""
-    _, columns, pairs = costs.shape
-    last = columns + 1
-    zero = jnp.zeros((1, pairs), costs.dtype)
-    sums = jnp.cumsum(costs[0], axis=0)
-    first = jnp.concatenate([zero, sums, sums[-1:]])
+def _forward(costs: Array) -> tuple[Array, Array, Array]:
+    """From costs [L, M, *pairs]: values [*pairs], weights [L-1, M, *pairs], ends [L, *pairs].
 
-    def next_row(above, cost):
-        row = [zero[0]]
-        for column in range(1, last + 1):
-            reached, _ = _softmin(_moves(above, row, column, last), smoothing)
-            row.append(reached if column == last else reached + cost[column - 1])
-        row = jnp.stack(row)
-        return row, row
+    The ends are the probabilities of the rows in which an alignment leaves the last column.
+    """
+    first = [costs[0, 0]]
+    for cost in costs[0, 1:]:
+        first.append(first[-1] + cost)
+    _, (last, weights) = jax.lax.scan(_next_row, tuple(first), costs[1:])
+    last = jnp.concatenate([first[-1][None], last])
+    scores = -last + _LOG2
+    scores = scores.at[-1].add(-_LOG2)
+    highest = scores.max(axis=0)
+    shares = jnp.exp(scores - highest)
+    total = shares.sum(axis=0)
+    return -(highest + jnp.log(total)), weights, shares / total
 
-    return first, jax.lax.scan(next_row, first, costs[1:])[1]
+
+def _passing_row(below: tuple[Array, ...], row: tuple[Array, Array]):
+    """Probabilities of a row's cells [M, *pairs] from what the row below takes from each."""
+    weights, end = row
+    here, up = [*below[:-1], below[-1] + end], [jnp.zeros_like(end)] * len(below)
+    for column in reversed(range(1, len(here))):
+        up[column - 1] = weights[column] * here[column]
+        here[column - 1] = here[column - 1] + (here[column] - up[column - 1])
+    up[0] = up[0] + weights[0] * here[0]
+    return tuple(up), jnp.stack(here)
 
 
-def _passing_row(passing: Array, table: tuple[Array, Array], smoothing: float):
-    """One row of the backward recursion: (probabilities of the row above so far, of this row)."""
-    above, row = table
-    last = row.shape[0] - 1
-    here = list(passing)
-    up = [jnp.zeros_like(here[0])] * (last + 1)
-    for column in reversed(range(1, last + 1)):
-        moves = _moves(above, list(row), column, last)
-        _, weights = _softmin(moves, smoothing)
-        up[column - 1] = up[column - 1] + weights[0] * here[column]
-        here[column - 1] = here[column - 1] + weights[1] * here[column]
-        if len(weights) == 3:
-            up[column] = up[column] + weights[2] * here[column]
-    return jnp.stack(up), jnp.stack(here[1:last])
+def _backward(weights: Array, ends: Array) -> Array:
+    """Probability of passing each cell [L, M, *pairs]."""
+    nothing = (jnp.zeros_like(ends[0]),) * weights.shape[1]
+    up, rows = jax.lax.scan(_passing_row, nothing, (weights, ends[1:]), reverse=True)
+    # The first row is a cumulative sum: a cell is passed by all that pass a later one.
+    first = [up[-1] + ends[0]]
+    for taken in reversed(up[:-1]):
+        first.append(first[-1] + taken)
+    return jnp.concatenate([jnp.stack(first[::-1])[None], rows])
+
+
+# Under vmap these get more axes of pairs; vmap's own rule would put them before the rows.
+@custom_vmap
+def _values(costs: Array) -> Array:
+    """[*pairs, L, M] -> [*pairs]."""
+    return _forward(jnp.moveaxis(costs, (-2, -1), (0, 1)))[0]
+
+
+@custom_vmap
+def _values_and_passing(costs: Array) -> tuple[Array, Array]:
+    """[*pairs, L, M] -> values [*pairs] and probabilities of the cells [*pairs, L, M]."""
+    values, weights, ends = _forward(jnp.moveaxis(costs, (-2, -1), (0, 1)))
+    return values, jnp.moveaxis(_backward(weights, ends), (0, 1), (-2, -1))
+
+
+@_values.def_vmap
+def _(size, batched, costs):
+    return _values(costs), True
+
+
+@_values_and_passing.def_vmap
+def _(size, batched, costs):
+    return _values_and_passing(costs), (True, True)
+
+
+def _by_blocks(function, costs: Array):
+    """`function` of costs [N, L, M], a block of pairs after the other."""
+    count, *cells = costs.shape
+    if count <= _BLOCK:
+        return function(costs)
+    size = max(n for n in range(1, _BLOCK + 1) if count % n == 0)
+    size = size if size > _BLOCK // 4 else _BLOCK
+    blocks = -(-count // size)
+    if blocks * size > count:
+        costs = jnp.pad(costs, ((0, blocks * size - count), (0, 0), (0, 0)))
+    result = jax.lax.map(function, costs.reshape(blocks, size, *cells))
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:count], result)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(1,))
 def _alignment_cost(costs: Array, smoothing: float) -> Array:
-    """`alignment_cost` with the layout [L, M, pairs] -> [pairs]."""
-    return _alignment_cost_forward(costs, smoothing)[0]
+    """`alignment_cost` of [N, L, M]."""
+    return _by_blocks(lambda block: smoothing * _values(block / smoothing), costs)
 
 
-def _alignment_cost_forward(costs: Array, smoothing: float):
-    first, rest = _cumulative_costs(costs, smoothing)
-    table = jnp.concatenate([first[None], rest])
-    return table[-1, -1], table
+def _alignment_cost_forward(costs: Array, smoothing: float) -> tuple[Array, Array]:
+    def block_result(block):
+        values, passing = _values_and_passing(block / smoothing)
+        return smoothing * values, passing
+
+    return _by_blocks(block_result, costs)
 
 
-def _alignment_cost_backward(smoothing: float, table: Array, cotangent: Array):
-    end = jnp.zeros_like(table[0]).at[-1].set(cotangent)
-    passing, rows = jax.lax.scan(
-        partial(_passing_row, smoothing=smoothing), end, (table[:-1], table[1:]), reverse=True
-    )
-    # The first row is a cumulative sum: a cell is passed by all that pass a later one.
-    first = jnp.cumsum(passing[::-1], axis=0)[::-1][1:-1]
-    return (jnp.concatenate([first[None], rows]),)
+def _alignment_cost_backward(smoothing: float, passing: Array, cotangent: Array) -> tuple[Array]:
+    return (cotangent[:, None, None] * passing,)
 
 
 _alignment_cost.defvjp(_alignment_cost_forward, _alignment_cost_backward)
@@ -112,10 +172,10 @@ def alignment_cost(
       smoothing: temperature of the soft minimum (lambda); 0.5 in CLIP-FSAR and CLIP-MDMF,
         0.1 in the OTAM baseline.
 
-    Differentiable in reverse mode.
+    Differentiable once, in reverse mode.
     """
     *batch, rows, columns = costs.shape
-    flat = jnp.moveaxis(costs.reshape(-1, rows, columns), 0, -1)
+    flat = costs.reshape(-1, rows, columns)
     return _alignment_cost(flat, smoothing).reshape(batch)
 
 
@@ -125,6 +185,24 @@ def _bidirectional_cost(costs: Array, smoothing: float) -> Array:
     if costs.shape == exchanged.shape:  # one recursion to compile instead of two
         return alignment_cost(jnp.stack([costs, exchanged]), smoothing).sum(axis=0)
     return alignment_cost(costs, smoothing) + alignment_cost(exchanged, smoothing)
+
+
+def frame_costs(
+    query: Float[Array, "*views Q T D"],
+    prototypes: Float[Array, "*views W S D"],
+    epsilon: float = EPSILON,
+) -> Float[Array, "*views Q W T S"]:
+    """1 - cosine of every frame of every query with every frame of every prototype.
+
+    The cosine is that of `pairwise_cosine`, in one matrix product for all queries and
+    prototypes of a view.
+    """
+    flat = [x.reshape(*x.shape[:-3], -1, x.shape[-1]) for x in (query, prototypes)]
+    products = jnp.einsum("...nd,...md->...nm", *flat)
+    sizes = (*query.shape[-3:-1], *prototypes.shape[-3:-1])
+    products = jnp.swapaxes(products.reshape(*products.shape[:-2], *sizes), -2, -3)
+    lengths = norm(query)[..., :, None, :, None] * norm(prototypes)[..., None, :, None, :]
+    return 1.0 - products / (lengths + epsilon)
 
 
 def otam_distance(
@@ -138,6 +216,5 @@ def otam_distance(
     The rows of the alignment are the frames of the query. With `bidirectional` the cost with
     rows and columns exchanged is added.
     """
-    costs = 1.0 - pairwise_cosine(query[..., :, None, :, :], prototypes[..., None, :, :, :])
     align = _bidirectional_cost if bidirectional else alignment_cost  # [*views, Q, W, T, S]
-    return align(costs, smoothing)
+    return align(frame_costs(query, prototypes), smoothing)

@@ -5,9 +5,12 @@ from pathlib import Path
 
 
 class ScalarWriter:
-    """Writes numbers by step for TensorBoard."""
+    """Writes numbers by step for TensorBoard; with folder None it writes nothing."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path | None):
+        self._writer = None
+        if folder is None:
+            return
         # Imported here: it takes a moment, and evaluation alone does not need it.
         from tensorboardX import SummaryWriter
 
@@ -15,9 +18,10 @@ class ScalarWriter:
 
     def write(self, group: str, step: int, values: Mapping[str, float]) -> None:
         """Writes each value as "group/name"."""
-        for name, value in values.items():
+        for name, value in values.items() if self._writer else ():
             self._writer.add_scalar(f"{group}/{name}", value, step)
 
     def close(self) -> None:
         """Flushes and closes the file."""
-        self._writer.close()
+        if self._writer:
+            self._writer.close()

@@ -1,5 +1,6 @@
 """Which device holds what: episodes over the mesh axis `data`, large matrices over `model`."""
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -18,6 +19,9 @@ RULES: tuple[tuple[str, P], ...] = (
     (r"/(out_proj|to_out|fc2)/kernel$", P("model", None)),
 )
 
+# Arrays of fewer numbers are not divided over `data`: putting them together costs more.
+SMALL = 2**14
+
 
 def device_mesh(
     episodes_per_step: int, model_devices: int = 1, devices: Sequence[Any] | None = None
@@ -32,7 +36,8 @@ def device_mesh(
       devices: those to use; all of them by default.
 
     Raises:
-      ConfigError: the devices cannot be divided into groups of `model_devices`.
+      ConfigError: the devices cannot be divided into groups of `model_devices`, or those of
+        several processes not over the episodes.
     """
     devices = list(jax.devices() if devices is None else devices)
     if len(devices) % model_devices:
@@ -42,6 +47,11 @@ def device_mesh(
         )
     most = len(devices) // model_devices
     data = max(n for n in range(1, most + 1) if episodes_per_step % n == 0)
+    if data < most and len({device.process_index for device in devices}) > 1:
+        raise ConfigError(
+            f"train.episodes_per_step is {episodes_per_step}; with several processes it must be a "
+            f"multiple of {most}, so that the devices of all have episodes"
+        )
     return jax.make_mesh(
         (data, model_devices),
         ("data", "model"),
@@ -60,14 +70,18 @@ def over_episodes(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, P("data"))
 
 
-def tree_shardings(shapes: Any, mesh: Mesh, rules: Sequence[tuple[str, P]] = RULES) -> Any:
+def tree_shardings(shapes: Any, mesh: Mesh, *, divide: bool = False) -> Any:
     """Shardings of a tree of shapes (parameters, or a whole train state) by path.
 
     Optimizer moments follow their parameter, because their path ends in the parameter's.
+
+    Args:
+      divide: divide large arrays over `data` as well, along their longest axis that divides.
     """
 
     def leaf(path, shape) -> NamedSharding:
-        return NamedSharding(mesh, _spec(path_name(path), shape.shape, mesh, rules))
+        spec = _spec(path_name(path), shape.shape, mesh, RULES)
+        return NamedSharding(mesh, _divided(spec, shape.shape, mesh) if divide else spec)
 
     return jax.tree_util.tree_map_with_path(leaf, shapes)
 
@@ -86,3 +100,14 @@ def _spec(name: str, shape: tuple[int, ...], mesh: Mesh, rules: Sequence[tuple[s
             )
             return spec if fits else P()
     return P()
+
+
+def _divided(spec: P, shape: tuple[int, ...], mesh: Mesh) -> P:
+    """The spec with the longest axis that is free and divides over `data` added."""
+    axes = [*spec, *[None] * (len(shape) - len(spec))]
+    parts = mesh.shape["data"]
+    free = [i for i, axis in enumerate(axes) if axis is None and not shape[i] % parts]
+    if not free or math.prod(shape) < SMALL:
+        return spec
+    axes[max(free, key=lambda i: shape[i])] = "data"
+    return P(*axes)

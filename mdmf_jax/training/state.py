@@ -34,6 +34,7 @@ class StateMaker:
       init_head: key -> parameters of the head.
       encoder_params: arrays on the host.
       freeze: see `split_params`.
+      divide: see `tree_shardings`.
 
     Attributes:
       abstract: shapes and shardings of a state.
@@ -50,14 +51,15 @@ class StateMaker:
         *,
         freeze: Sequence[str],
         mesh: Mesh,
+        divide: bool = False,
     ):
         def init(key: jax.Array, encoder: Any) -> TrainState:
             params = {"encoder": encoder, "head": init_head(key)}
-            trained, _ = split_params(params, freeze)
+            trained, _ = split_params(params, freeze, may_be_all=True)
             return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(trained))
 
         shapes = jax.eval_shape(init, jax.random.key(0), encoder_params)
-        self.shardings = tree_shardings(shapes, mesh)
+        self.shardings = tree_shardings(shapes, mesh, divide=divide)
         self.abstract: TrainState = jax.tree.map(
             lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, self.shardings
         )

@@ -9,8 +9,9 @@ import optax
 from jax.sharding import Mesh
 
 from mdmf_jax.models.output import EpisodeOutput
+from mdmf_jax.training.micro_batches import mean_over_pieces, pieces_of
 from mdmf_jax.training.optimizer import join_params, split_params
-from mdmf_jax.training.sharding import over_episodes, replicated
+from mdmf_jax.training.sharding import over_episodes, replicated, tree_shardings
 from mdmf_jax.training.state import TrainState
 
 # encode(encoder parameters, uint8 frames [N, H, W, 3]) -> features [N, D]
@@ -29,33 +30,49 @@ def make_train_step(
     freeze: Sequence[str],
     mesh: Mesh,
     shardings: TrainState,
+    micro_batch: int = 0,
 ) -> TrainStep:
     """The jitted step.
 
     The batch has a leading episode axis: support uint8 [E, W, K, T, H, W, 3], query uint8
-    [E, Q, T, H, W, 3], query_labels [E, Q], class_ids [E, W]. The loss is the mean over the
-    episodes of the method's total loss. Random numbers depend on the key, the step and the
-    place of the episode in the batch only, not on the devices. The given state is consumed.
+    [E, Q, T, H, W, 3], query_labels [E, Q], class_ids [E, W]. With an encoder that returns what
+    it is given, the frames may as well be features. The loss is the mean over the episodes of
+    the method's total loss. Random numbers depend on the key, the step and the place of the
+    episode in the batch only, not on the devices or the pieces. The given state is consumed.
 
     Args:
       shardings: of the train state.
+      micro_batch: most episodes that a device computes at once; 0: all of its episodes. The
+        gradients of the pieces are added up.
     """
+    whole, episodes = replicated(mesh), over_episodes(mesh)
 
     def step(state: TrainState, batch, class_table, key):
-        keys = jax.random.split(jax.random.fold_in(key, state.step), batch["class_ids"].shape[0])
-        trained, frozen = split_params(state.params, freeze)
+        size = batch["class_ids"].shape[0]
+        keys = jax.random.split(jax.random.fold_in(key, state.step), size)
+        # Where devices store parts of a parameter, they put it together before they use it.
+        in_use = tree_shardings(state.params, mesh)
+        params = jax.lax.with_sharding_constraint(state.params, in_use)
+        used, frozen = split_params(params, freeze)
 
-        def loss(trained):
-            params = join_params(trained, frozen)
+        def loss(used, piece):
+            batch, keys = piece
+            params = join_params(used, frozen)
             metrics = batch_metrics(encode, head, params, batch, class_table, keys)
             return metrics["loss"], metrics
 
-        gradients, metrics = jax.grad(loss, has_aux=True)(trained)
+        def differentiate(piece):
+            return jax.grad(loss, has_aux=True)(used, piece)
+
+        pieces = pieces_of(size, mesh.shape["data"], micro_batch)
+        gradients, metrics = mean_over_pieces(differentiate, (batch, keys), pieces, mesh)
+        trained, frozen = split_params(state.params, freeze)
+        stored, _ = split_params(shardings.params, freeze)
+        gradients = jax.lax.with_sharding_constraint(gradients, stored)
         updates, opt_state = optimizer.update(gradients, state.opt_state, trained)
         params = join_params(optax.apply_updates(trained, updates), frozen)
         return TrainState(state.step + 1, params, opt_state), metrics
 
-    whole, episodes = replicated(mesh), over_episodes(mesh)
     return jax.jit(
         step,
         in_shardings=(shardings, episodes, whole, whole),
@@ -84,6 +101,7 @@ def batch_metrics(
 
     def episode(support, query, class_ids, labels, key) -> EpisodeOutput:
         dropout, prompt = jax.random.split(key)
+        rngs = {"dropout": dropout, "prompt": prompt, "segments": jax.random.fold_in(key, 2)}
         return head(
             params["head"],
             support,
@@ -93,7 +111,7 @@ def batch_metrics(
             class_ids=class_ids,
             class_table=class_table,
             train=True,
-            rngs={"dropout": dropout, "prompt": prompt},
+            rngs=rngs,
         )
 
     output = jax.vmap(episode)(support, query, class_ids, labels, keys)

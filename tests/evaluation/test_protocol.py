@@ -1,27 +1,22 @@
-"""Episodes from features: right whatever the chunk and the devices."""
+"""Episodes from outputs of single videos: the same as one whole episode after the other."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import AxisType
 
 from mdmf_jax.evaluation.protocol import EpisodeEvaluator
-from mdmf_jax.models.output import EpisodeOutput
+from mdmf_jax.models.clip_fsar import CLIPFSAR, CLIPFSARConfig
+from mdmf_jax.models.mdmf import MDMF, MDMFConfig
 
-WAY, SHOT, EACH, FRAMES, WIDTH, VIDEOS, CLASSES = 3, 2, 2, 2, 4, 40, 8
-TRACES = []
-
-
-def head(params, support, query, prompts, *, train, rngs):
-    """Nearest class mean; the prompt is drawn and shifts the scores a little."""
-    TRACES.append(support.shape)
-    assert not train
-    means, queries = support.mean((1, 2)) @ params, query.mean(1) @ params
-    logits = -((queries[:, None, :] - means[None, :, :]) ** 2).sum(-1)
-    drawn = jax.random.uniform(rngs["prompt"], query.shape[:1])
-    choice = (drawn * prompts.shape[0]).astype(jnp.int32)
-    return EpisodeOutput(logits + 0.1 * queries @ prompts.T, {}, {"prompt_choice": choice})
+WAY, SHOT, EACH, FRAMES, WIDTH, VIDEOS, CLASSES, COUNT = 3, 2, 2, 4, 16, 40, 8, 23
+SMALL = dict(heads=2, hidden=16, bidirectional=False)
+METHODS = {
+    "mdmf": MDMF(MDMFConfig(**SMALL)),
+    "mdmf, sampled": MDMF(MDMFConfig(**SMALL, pps_at_test="sample")),
+    "clip_fsar": CLIPFSAR(CLIPFSARConfig(**SMALL)),
+    "clip_fsar, merged before": CLIPFSAR(CLIPFSARConfig(**SMALL, merge_before=True)),
+}
 
 
 def mesh(data):
@@ -30,60 +25,88 @@ def mesh(data):
     return jax.make_mesh((data, 1), ("data", "model"), axis_types=types, devices=devices)
 
 
-@pytest.fixture
-def case(strict_ranks):
+def inputs(method):
+    """Arguments of an evaluator's call. Video v is of class v % CLASSES; features are close to
+    each other, so that prompts are uncertain."""
     rng = np.random.default_rng(0)
-    count, queries = 23, WAY * EACH
+    ids = np.stack([rng.permutation(CLASSES)[:WAY] for _ in range(COUNT)])
+    places = np.stack(
+        [[rng.permutation(VIDEOS // CLASSES)[: SHOT + EACH] for _ in range(WAY)] for _ in ids]
+    )
+    videos = ids[:, :, None] + CLASSES * places
     episodes = {
-        "class_ids": np.stack([rng.permutation(CLASSES)[:WAY] for _ in range(count)]),
-        "support": rng.integers(0, VIDEOS, (count, WAY, SHOT)),
-        "query": rng.integers(0, VIDEOS, (count, queries)),
-        "index": np.arange(5, 5 + count),
+        "class_ids": ids,
+        "support": videos[..., :SHOT],
+        "query": videos[..., SHOT:].reshape(COUNT, -1),
+        "index": np.arange(5, 5 + COUNT),
     }
     features = rng.normal(size=(VIDEOS, FRAMES, WIDTH)).astype(np.float32)
-    table = rng.normal(size=(CLASSES, WIDTH)).astype(np.float32)
-    params = rng.normal(size=(WIDTH, WIDTH)).astype(np.float32)
+    table = (1 + 0.02 * rng.normal(size=(CLASSES, WIDTH))).astype(np.float32)
+    example = (features[videos[0, :, :SHOT]], features[:4], table[:WAY])
+    params = jax.jit(method.init)({"params": jax.random.key(1)}, *example)["params"]
     return params, features, table, episodes, jax.random.key(4)
 
 
-def test_answers_are_those_of_one_episode_after_the_other(case):
-    params, features, table, episodes, key = case
-    answers = EpisodeEvaluator(head, mesh(1), chunk=10)(*case)
-    assert answers["prediction"].shape == answers["prompt_choice"].shape == (23, WAY * EACH)
-    for n, index in enumerate(episodes["index"]):
-        output = head(
-            params,
-            features[episodes["support"][n]],
-            features[episodes["query"][n]],
-            table[episodes["class_ids"][n]],
-            train=False,
-            rngs={"prompt": jax.random.fold_in(key, index)},
-        )
-        np.testing.assert_array_equal(answers["prediction"][n], np.argmax(output.logits, -1))
-        choice = output.diagnostics["prompt_choice"]
-        np.testing.assert_array_equal(answers["prompt_choice"][n], choice)
+def direct(method, params, features, table, episodes, key):
+    """Whole episodes, all at once."""
+
+    def episode(support, query, prompts, index):
+        rngs = {"prompt": jax.random.fold_in(key, index)}
+        output = method.apply({"params": params}, support, query, prompts, rngs=rngs)
+        answers = {"prediction": output.logits.argmax(-1)}
+        if method.chooses_prompts:
+            answers["prompt_choice"] = output.diagnostics["prompt_choice"]
+        return answers
+
+    return jax.jit(jax.vmap(episode))(
+        features[episodes["support"]],
+        features[episodes["query"]],
+        table[episodes["class_ids"]],
+        episodes["index"].astype(np.uint32),
+    )
 
 
-@pytest.mark.parametrize(("chunk", "devices"), [(1, 1), (7, 1), (23, 1), (100, 1), (7, 8)])
-def test_chunks_and_devices_change_nothing(case, chunk, devices):
-    expected = EpisodeEvaluator(head, mesh(1), chunk=10)(*case)
-    answers = EpisodeEvaluator(head, mesh(devices), chunk=chunk)(*case)
+def assert_same(answers, expected):
+    assert answers.keys() == expected.keys()
     for name, value in expected.items():
         np.testing.assert_array_equal(answers[name], value)
 
 
-def test_the_last_chunk_and_other_parts_need_no_new_compilation(case):
-    params, features, table, episodes, key = case
-    evaluate = EpisodeEvaluator(head, mesh(1), chunk=10)
-    TRACES.clear()
-    evaluate(*case)
-    evaluate(params, features[:30], table[:6], {n: v % 6 for n, v in episodes.items()}, key)
-    assert len(TRACES) == 1
+@pytest.mark.parametrize("name", METHODS)
+def test_answers_are_those_of_whole_episodes(name):
+    method = METHODS[name]
+    case = inputs(method)
+    answers = EpisodeEvaluator(method, mesh(1), chunk=10)(*case)
+    assert answers["prediction"].shape == (COUNT, WAY * EACH)
+    assert len(np.unique(answers["prediction"])) == WAY
+    assert_same(answers, direct(method, *case))
 
 
-def test_draws_depend_on_the_key(case):
-    evaluate = EpisodeEvaluator(head, mesh(1), chunk=10)
-    first, again = evaluate(*case), evaluate(*case)
-    other = evaluate(*case[:-1], jax.random.key(5))
-    np.testing.assert_array_equal(first["prompt_choice"], again["prompt_choice"])
-    assert (first["prompt_choice"] != other["prompt_choice"]).any()
+def test_chunks_groups_and_devices_change_nothing():
+    method = METHODS["mdmf, sampled"]
+    case = inputs(method)
+    expected = EpisodeEvaluator(method, mesh(1), chunk=10)(*case)
+    for chunk, devices, gib in ((7, 8, 8.0), (8, 1, 0.0)):
+        answers = EpisodeEvaluator(method, mesh(devices), chunk, gib)(*case)
+        assert_same(answers, expected)
+    other = EpisodeEvaluator(method, mesh(1), chunk=10)(*case[:-1], jax.random.key(5))
+    assert (other["prompt_choice"] != expected["prompt_choice"]).any()
+
+
+def test_other_episodes_and_parts_need_no_new_compilation():
+    method = METHODS["mdmf"]
+    params, features, table, episodes, key = inputs(method)
+    evaluate = EpisodeEvaluator(method, mesh(1), chunk=10)
+    evaluate(params, features, table, episodes, key)
+    compiled = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda name, *_, **__: compiled.append(name) if "backend_compile" in name else None
+    )
+    changed = jax.tree.map(lambda x: x * 1.5, params)
+    compiled.clear()
+    few = {"support": 32, "query": 32, "class_ids": 7}
+    smaller = {name: value % few.get(name, 10**9) for name, value in episodes.items()}
+    evaluate(changed, features[:32], table[:7], smaller, key)
+    assert compiled == []
+    jax.jit(lambda x: x + 17)(3.0)
+    assert compiled  # the listener works

@@ -2,7 +2,12 @@ import jax
 import numpy as np
 import pytest
 
-from mdmf_jax.models.temporal import CausalConv, GlobalTemporalContext, LocalTemporalContext
+from mdmf_jax.models.temporal import (
+    CausalConv,
+    GlobalTemporalContext,
+    LocalTemporalContext,
+    TemporalConvNet,
+)
 
 
 def draw(*shape, seed=0):
@@ -30,20 +35,42 @@ def test_local_context_is_two_convolutions():
     np.testing.assert_allclose(module.apply({"params": params}, x), expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("dilation", [1, 2, 4])
-def test_causal_convolution(dilation):
-    x, module = draw(2, 9, 4), CausalConv(dilation)
+def weight_normalised(layer):
+    direction = np.asarray(layer["direction"])
+    return direction / np.sqrt((direction**2).sum((0, 1))) * np.asarray(layer["gain"])
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("frames", [1, 2, 9])
+def test_causal_convolution(frames, stride):
+    x, module = draw(2, frames, 4), CausalConv(stride)
     params = module.init(jax.random.key(0), x)["params"]
     direction = np.asarray(params["direction"])
     for channel in range(4):  # the initial gain leaves the kernel as drawn
         length = np.linalg.norm(direction[..., channel])
         np.testing.assert_allclose(params["gain"][channel], length, rtol=1e-5)
-    gain = draw(4, seed=1)
-    lengths = np.sqrt((direction**2).sum((0, 1)))
-    kernel = direction / lengths * gain
-    expected = numpy_conv(x, kernel, params["bias"], (-2 * dilation, -dilation, 0))
-    ours = module.apply({"params": {**params, "gain": gain}}, x)
+    params = {**params, "gain": draw(4, seed=1)}
+    expected = numpy_conv(x, weight_normalised(params), params["bias"], (-2, -1, 0))
+    expected = expected[:, ::-stride][:, ::-1]
+    ours = module.apply({"params": params}, x)
     np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 5, 8, 16])
+def test_last_state_is_that_of_the_whole_network(frames):
+    x, module = draw(2, frames, 4), TemporalConvNet()
+    params = module.init(jax.random.key(0), x, train=False)["params"]
+    state = x
+    for block, dilation in enumerate((1, 2, 4)):
+        hidden = state
+        for layer in (1, 2):
+            layer = params[f"block{block}_conv{layer}"]
+            offsets = (-2 * dilation, -dilation, 0)
+            hidden = numpy_conv(hidden, weight_normalised(layer), layer["bias"], offsets)
+            hidden = np.maximum(hidden, 0)
+        state = np.maximum(state + hidden, 0)
+    ours = module.apply({"params": params}, x, train=False)
+    np.testing.assert_allclose(ours, state[:, -1], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("frames", [1, 3, 8, 16])

@@ -125,6 +125,14 @@ def _runner(keys: Set[str]) -> Callable | None:
         import clip_fsar_case
 
         return clip_fsar_case.run
+    if "tuples_per_level" in keys:
+        import segment_case
+
+        return segment_case.run
+    if {"num_classes", "params", "shot"} <= keys:
+        import baseline_case
+
+        return baseline_case.run
     return None
 
 

@@ -77,7 +77,9 @@ def test_other_shapes_are_refused(tmp_path):
     save(tmp_path, [0.1])
     with (
         Checkpoints(tmp_path) as checkpoints,
-        pytest.raises(CheckpointError, match=r": opt_state/0/mu/head/kernel is \(3, 3\), \(4, 4\) is needed"),
+        pytest.raises(
+            CheckpointError, match=r": opt_state/0/mu/head/kernel is \(3, 3\), \(4, 4\) is needed"
+        ),
     ):
         checkpoints.restore(1, abstract(width=4))
 

@@ -236,4 +236,6 @@ def _check_sizes(config: Any) -> None:
                 f"CLIP {field.name} is {value!r:.40}; it must be a whole number, {least} to {most}"
             )
         if field.type is float and not (type(value) in (int, float) and 0 <= value < 1):
-            raise ConfigError(f"CLIP {field.name} is {value!r:.40}, it must be a number from 0 to 1")
+            raise ConfigError(
+                f"CLIP {field.name} is {value!r:.40}, it must be a number from 0 to 1"
+            )

@@ -4,10 +4,14 @@ Modules and parameters are named as in Hugging Face's FlaxCLIPModel. Initial val
 OpenAI's CLIP (Radford et al. 2021, published code).
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from mdmf_jax.models.attention import attention
 from mdmf_jax.models.clip.config import TowerConfig
 
 
@@ -35,6 +39,7 @@ class Attention(nn.Module):
     config: TowerConfig
     causal: bool = False
     dtype: jnp.dtype = jnp.float32
+    implementation: str = "auto"
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -46,8 +51,12 @@ class Attention(nn.Module):
             y = nn.Dense(size, kernel_init=inward, dtype=self.dtype, name=name)(x)
             return y.reshape(*y.shape[:-1], heads, size // heads)  # [N, L, heads, D / heads]
 
-        mixed = jax.nn.dot_product_attention(
-            project("q_proj"), project("k_proj"), project("v_proj"), is_causal=self.causal
+        mixed = attention(
+            project("q_proj"),
+            project("k_proj"),
+            project("v_proj"),
+            causal=self.causal,
+            implementation=self.implementation,
         )
         mixed = mixed.reshape(x.shape)
         return nn.Dense(size, kernel_init=outward, dtype=self.dtype, name="out_proj")(mixed)
@@ -75,27 +84,60 @@ class EncoderLayer(nn.Module):
     config: TowerConfig
     causal: bool = False
     dtype: jnp.dtype = jnp.float32
+    attention: str = "auto"
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         normed = layer_norm(self.config, self.dtype, "layer_norm1")(x)
-        x = x + Attention(self.config, self.causal, self.dtype, name="self_attn")(normed)
+        attend = Attention(self.config, self.causal, self.dtype, self.attention, name="self_attn")
+        x = x + attend(normed)
         normed = layer_norm(self.config, self.dtype, "layer_norm2")(x)
         return x + MLP(self.config, self.dtype, name="mlp")(normed)
 
 
 class EncoderLayers(nn.Module):
-    """The stack of blocks, named "0", "1", ... [N, L, D] -> [N, L, D]."""
+    """The stack of blocks, named "0", "1", ... [N, L, D] -> [N, L, D].
+
+    With `remat` a backward pass keeps the input of each block only and computes the rest again.
+    With `scan` one block is compiled and runs in a loop over the parameters of all, which are
+    put together at every call; the parameters themselves are the same as without.
+    """
 
     config: TowerConfig
     causal: bool = False
     dtype: jnp.dtype = jnp.float32
+    attention: str = "auto"
+    remat: bool = False
+    scan: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        for index in range(self.config.num_hidden_layers):
-            x = EncoderLayer(self.config, self.causal, self.dtype, name=str(index))(x)
+        options = (self.config, self.causal, self.dtype, self.attention)
+        names = [str(index) for index in range(self.config.num_hidden_layers)]
+        if self.scan and not self.is_initializing():
+            each = [self.variables["params"][name] for name in names]
+            return scan_blocks(EncoderLayer(*options, parent=None), each, x, self.remat)
+        layer = nn.remat(EncoderLayer) if self.remat else EncoderLayer
+        for name in names:
+            x = layer(*options, name=name)(x)
         return x
+
+
+def scan_blocks(block: nn.Module, params: Sequence[Any], x: jax.Array, remat: bool) -> jax.Array:
+    """One block after the other, in a loop. x [N, L, D] -> [N, L, D].
+
+    Args:
+      params: of each block, of the same shapes.
+      remat: see `EncoderLayers`.
+    """
+
+    def step(x, params):
+        return block.apply({"params": params}, x), None
+
+    if remat:
+        step = jax.checkpoint(step, prevent_cse=False)  # A loop is not optimised across steps.
+    together = jax.tree.map(lambda *each: jnp.stack(each), *params)
+    return jax.lax.scan(step, x, together)[0]
 
 
 class Encoder(nn.Module):
@@ -104,7 +146,19 @@ class Encoder(nn.Module):
     config: TowerConfig
     causal: bool = False
     dtype: jnp.dtype = jnp.float32
+    attention: str = "auto"
+    remat: bool = False
+    scan: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        return EncoderLayers(self.config, self.causal, self.dtype, name="layers")(x)
+        layers = EncoderLayers(
+            self.config,
+            self.causal,
+            self.dtype,
+            self.attention,
+            self.remat,
+            self.scan,
+            name="layers",
+        )
+        return layers(x)

@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from mdmf_jax.models.attention import attention
 from mdmf_jax.models.clip.config import ResNetConfig
 from mdmf_jax.models.initializers import torch_bias, torch_kernel
 
@@ -110,12 +111,14 @@ class Stage(nn.Module):
     blocks: int
     stride: int
     dtype: jnp.dtype = jnp.float32
+    remat: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        block = nn.remat(Bottleneck) if self.remat else Bottleneck
         for index in range(self.blocks):
             stride = self.stride if index == 0 else 1
-            x = Bottleneck(self.features, stride, self.dtype, name=str(index))(x)
+            x = block(self.features, stride, self.dtype, name=str(index))(x)
         return x
 
 
@@ -127,6 +130,7 @@ class AttentionPool(nn.Module):
 
     config: ResNetConfig
     dtype: jnp.dtype = jnp.float32
+    attention: str = "auto"
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -145,8 +149,11 @@ class AttentionPool(nn.Module):
             return dense(y).reshape(*y.shape[:-1], heads, size // heads)
 
         query = project("q_proj", tokens[:, :1])
-        mixed = jax.nn.dot_product_attention(
-            query, project("k_proj", tokens), project("v_proj", tokens)
+        mixed = attention(
+            query,
+            project("k_proj", tokens),
+            project("v_proj", tokens),
+            implementation=self.attention,
         )
         return mixed.reshape(len(x), size)
 
@@ -160,6 +167,8 @@ class ResNet(nn.Module):
 
     config: ResNetConfig
     dtype: jnp.dtype = jnp.float32
+    attention: str = "auto"
+    remat: bool = False
 
     @nn.compact
     def __call__(self, pixels: jax.Array) -> jax.Array:
@@ -170,5 +179,5 @@ class ResNet(nn.Module):
         x = pool(x, 2)
         for index, blocks in enumerate(self.config.layers):
             stride, name = 1 if index == 0 else 2, f"layer{index + 1}"
-            x = Stage(width * 2**index, blocks, stride, self.dtype, name=name)(x)
-        return AttentionPool(self.config, self.dtype, name="attnpool")(x)
+            x = Stage(width * 2**index, blocks, stride, self.dtype, self.remat, name=name)(x)
+        return AttentionPool(self.config, self.dtype, self.attention, name="attnpool")(x)

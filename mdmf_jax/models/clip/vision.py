@@ -16,7 +16,9 @@ class CLIPVision(nn.Module):
     A vision transformer or a ResNet, by the type of `config.vision`. Both have the branches
     "vision_model" and "visual_projection"; a ResNet's projection is the last layer of its
     attention pooling and has a bias. Pixels are expected as `preprocess.normalise` gives them.
-    Parameters are float32; `dtype` is that of the computation.
+    Parameters are float32; `dtype` is that of the computation. See `attention.attention` for
+    the names of implementations. With `remat` a backward pass computes each block again; with
+    `scan` a transformer's blocks run in a loop (a ResNet's differ from each other, and do not).
 
     Raises:
         ConfigError: the images do not have the size S that the tower was made for.
@@ -24,6 +26,9 @@ class CLIPVision(nn.Module):
 
     config: CLIPConfig
     dtype: jnp.dtype = jnp.float32
+    attention: str = "auto"
+    remat: bool = False
+    scan: bool = False
 
     @nn.compact
     def __call__(self, pixels: jax.Array) -> jax.Array:
@@ -35,8 +40,12 @@ class CLIPVision(nn.Module):
                 f"[N, {side}, {side}, 3]: crop the frames to {side} x {side} pixels"
             )
         resnet = isinstance(vision, ResNetConfig)
-        tower = ResNet if resnet else VisionTransformer
-        pooled = tower(vision, self.dtype, name="vision_model")(pixels)
+        options = {"dtype": self.dtype, "attention": self.attention, "remat": self.remat}
+        if resnet:
+            tower = ResNet(vision, **options, name="vision_model")
+        else:
+            tower = VisionTransformer(vision, **options, scan=self.scan, name="vision_model")
+        pooled = tower(pixels)
         return nn.Dense(
             self.config.projection_dim,
             use_bias=resnet,

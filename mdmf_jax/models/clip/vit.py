@@ -58,11 +58,22 @@ class VisionTransformer(nn.Module):
 
     config: VisionConfig
     dtype: jnp.dtype = jnp.float32
+    attention: str = "auto"
+    remat: bool = False
+    scan: bool = False
 
     @nn.compact
     def __call__(self, pixels: jax.Array) -> jax.Array:
         x = VisionEmbeddings(self.config, self.dtype, name="embeddings")(pixels)
         # "pre_layrnorm" is the spelling of the published checkpoints.
         x = layer_norm(self.config, self.dtype, "pre_layrnorm")(x)
-        x = Encoder(self.config, dtype=self.dtype, name="encoder")(x)
+        encoder = Encoder(
+            self.config,
+            dtype=self.dtype,
+            attention=self.attention,
+            remat=self.remat,
+            scan=self.scan,
+            name="encoder",
+        )
+        x = encoder(x)
         return layer_norm(self.config, self.dtype, "post_layernorm")(x[:, 0])

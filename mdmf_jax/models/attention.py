@@ -1,0 +1,53 @@
+"""Attention of CLIP's towers, by XLA or by cuDNN."""
+
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+
+IMPLEMENTATIONS = ("auto", "xla", "cudnn")
+
+_HALF = (jnp.bfloat16, jnp.float16)
+
+
+def attention(
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    *,
+    causal: bool = False,
+    implementation: str = "auto",
+) -> jax.Array:
+    """softmax(query key / sqrt(H)) value for each head. [N, L, heads, H] each, and the result.
+
+    Logits and softmax are float32 whatever the inputs are. There is no mask array; `causal`
+    forbids a look at later tokens.
+
+    Args:
+      implementation: "xla", "cudnn", or "auto": cuDNN where it works, XLA elsewhere. cuDNN
+        takes half-precision inputs on recent CUDA devices only.
+    """
+    if implementation == "auto":
+        implementation = "cudnn" if _suits_cudnn(query) and cudnn_works() else "xla"
+    return jax.nn.dot_product_attention(
+        query, key, value, is_causal=causal, implementation=implementation
+    )
+
+
+def _suits_cudnn(query: jax.Array) -> bool:
+    size = query.shape[-1]
+    return query.dtype in _HALF and size % 8 == 0 and size <= 128
+
+
+@cache
+def cudnn_works() -> bool:
+    """Whether the default device computes an attention with cuDNN, found out by trying."""
+    if jax.default_backend() != "gpu":
+        return False
+    with jax.ensure_compile_time_eval():
+        x = jnp.zeros((1, 8, 1, 64), jnp.bfloat16)
+        try:
+            jax.block_until_ready(jax.nn.dot_product_attention(x, x, x, implementation="cudnn"))
+        except (RuntimeError, ValueError, NotImplementedError):
+            return False
+    return True

@@ -1,0 +1,1 @@
+"""Parts of `FewShotClassifier`: reading clips, the support set, calibration, windows, files."""
