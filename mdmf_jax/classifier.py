@@ -6,7 +6,6 @@ classifier = FewShotClassifier.from_pretrained("runs/demo").fit("support")
 classifier.predict(["a.mp4", "b.mp4"])
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,14 @@ import numpy as np
 from mdmf_jax.data.splits import class_name
 from mdmf_jax.errors import DataError
 from mdmf_jax.recognition.bundle import load_bundle, save_bundle
-from mdmf_jax.recognition.calibration import SCORES, TARGET, Calibration, calibrate, softmax
-from mdmf_jax.recognition.clips import BadVideo, ClipReader, describe, timed_frames
-from mdmf_jax.recognition.encoding import Encoded, encode_videos, encode_windows
+from mdmf_jax.recognition.calibration import TARGET, Calibration, calibrate, softmax
+from mdmf_jax.recognition.clips import BadVideo, ClipReader, describe, several, timed_frames
+from mdmf_jax.recognition.encoding import Encoded, encode_videos
 from mdmf_jax.recognition.explanation import explain_query
 from mdmf_jax.recognition.folders import by_class
 from mdmf_jax.recognition.model import Model, pretrained
 from mdmf_jax.recognition.scoring import UNKNOWN, Prediction, evaluation, prediction
+from mdmf_jax.recognition.segments import segments_of
 from mdmf_jax.recognition.support import (
     SupportClass,
     SupportSet,
@@ -30,7 +30,7 @@ from mdmf_jax.recognition.support import (
     query_logits,
     support_classes,
 )
-from mdmf_jax.recognition.windows import Segment, check_window, cut_windows, merge_windows
+from mdmf_jax.recognition.windows import Segment, check_window, cut_windows
 
 
 class FewShotClassifier:
@@ -108,11 +108,7 @@ class FewShotClassifier:
 
     @property
     def calibration_(self) -> Calibration:
-        """Temperature and threshold; made from the support videos when first needed.
-
-        Raises:
-          DataError: there are fewer than 2 classes.
-        """
+        """Temperature and threshold; made from the support videos when first needed."""
         self._check_classes()
         if self._calibration is None:
             logits, labels, foreign = leave_one_out(self._model.stages, self._support)
@@ -138,16 +134,15 @@ class FewShotClassifier:
         Raises:
           DataError: fewer than 2 classes, a class without videos, or a bad video.
         """
-        classes, others = by_class(videos, labels)
-        if others and on_error == "raise":
-            raise DataError(others[0].reason)
+        classes, others = by_class(videos, labels, on_error)
         for name in prompts or {}:
             if name not in classes:
                 raise DataError(f"prompts: {name!r} is none of the classes {', '.join(classes)}")
+        if len(classes) < 2:
+            raise DataError(f"at least 2 classes are needed, there is only {', '.join(classes)}")
         self._support = SupportSet(self._learn(classes, prompts or {}, on_error))
         self._calibration = None
         self.skipped_ = others + self.skipped_
-        self._check_classes()
         return self
 
     def add_class(
@@ -166,16 +161,12 @@ class FewShotClassifier:
         if name in self._support.classes:
             raise DataError(f"class {name!r} is there already; call remove_class first")
         prompts = {name: prompt} if prompt else {}
-        self._support.classes |= self._learn({name: _several(videos)}, prompts, on_error)
+        self._support.classes |= self._learn({name: several(videos)}, prompts, on_error)
         self._calibration = None
         return self
 
     def remove_class(self, name: str) -> "FewShotClassifier":
-        """Forgets a class.
-
-        Raises:
-          DataError: there is no such class.
-        """
+        """Forgets a class; a DataError if there is none of that name."""
         if name not in self._support.classes:
             raise DataError(f"class {name!r} is none of {', '.join(self.classes_) or 'none'}")
         del self._support.classes[name]
@@ -196,16 +187,13 @@ class FewShotClassifier:
         known = np.array([label in self._support.classes for label in truth], bool)
         if not known.any():
             raise DataError("validation: holds no video of the classes " + ", ".join(self.classes_))
-        numbers = [self.classes_.index(t) for t in np.array(truth)[known]]
-        self._calibration = self._calibrated(
-            logits[known], np.array(numbers), logits[~known], "validation"
-        )
+        labels = np.array([self.classes_.index(t) for t, k in zip(truth, known, strict=True) if k])
+        self._calibration = self._calibrated(logits[known], labels, logits[~known], "validation")
         return self
 
     def predict(self, videos: Any, *, on_error: str = "raise") -> np.ndarray:
         """Labels [N], "unknown" where none fits; None for a video passed over."""
-        answers = self.predictions(videos, on_error=on_error)
-        return np.array([answer.label for answer in answers], object)
+        return np.array([a.label for a in self.predictions(videos, on_error=on_error)], object)
 
     def predict_proba(self, videos: Any, *, on_error: str = "raise") -> np.ndarray:
         """Probabilities [N, W] in the order of `classes_`; NaN for a video passed over."""
@@ -216,7 +204,7 @@ class FewShotClassifier:
 
     def predictions(self, videos: Any, *, on_error: str = "raise") -> list[Prediction]:
         """Everything about each video; see `Prediction`."""
-        videos = _several(videos)
+        videos = several(videos)
         logits, kept, _ = self._logits(videos, on_error)
         answers = [Prediction(describe(video)) for video in videos]
         for row, place in zip(logits, kept, strict=True):
@@ -256,29 +244,19 @@ class FewShotClassifier:
         """
         stride = window / 8 if stride is None else stride
         check_window(window, stride)
-        c, stages = self.calibration_, self._model.stages
-        windows = cut_windows(timed_frames(video, rate), self._reader, window, stride)
-        bounds, features = encode_windows(stages, windows)
-        logits = query_logits(stages, self._support, features)
-        posteriors, scores = softmax(logits / c.temperature), SCORES[c.score](logits)
-        return merge_windows(bounds, posteriors, scores, c.threshold, self.classes_)
+        calibration, frames = self.calibration_, timed_frames(video, rate)
+        windows = cut_windows(frames, self._reader, window, stride)
+        return segments_of(self._model.stages, self._support, calibration, windows)
 
     def explain(self, video: Any) -> dict[str, Any]:
         """Every number behind the label of one video; see `explain_query`.
 
-        With "query_frames" and "support_frames", small pictures of the frames of the video and
-        of the most similar one of its nearest class, uint8 [T, h, w, 3], and "source", where
-        the latter came from.
+        With "query_frames", small pictures of the video's frames, uint8 [T, h, w, 3].
         """
-        calibration = self.calibration_
+        calibration, stages = self.calibration_, self._model.stages
         encoded = self._encode([video], "raise", pictures=True)
-        stages = self._model.stages
         told = explain_query(stages, self._support, calibration, encoded.features[0])
-        nearest = self._support.classes[told["label"]]
-        told["query_frames"] = encoded.pictures[0]
-        told["support_frames"] = nearest.frames[told["support"]]
-        told["source"] = nearest.sources[told["support"]]
-        return told
+        return told | {"query_frames": encoded.pictures[0]}
 
     def _learn(self, classes, prompts, on_error: str) -> dict[str, SupportClass]:
         if UNKNOWN in classes:
@@ -297,7 +275,7 @@ class FewShotClassifier:
     def _logits(self, videos, on_error: str) -> tuple[np.ndarray, list[int], int]:
         """Logits [N, W] of the videos that could be used, their places, and how many were given."""
         self._check_classes()
-        videos = _several(videos)
+        videos = several(videos)
         encoded = self._encode(videos, on_error)
         if not encoded.kept:
             return np.zeros((0, len(self.classes_))), [], len(videos)
@@ -305,9 +283,7 @@ class FewShotClassifier:
         return logits, encoded.kept, len(videos)
 
     def _labelled_logits(self, videos, labels, on_error: str) -> tuple[np.ndarray, list[str]]:
-        classes, others = by_class(videos, labels)
-        if others and on_error == "raise":
-            raise DataError(others[0].reason)
+        classes, others = by_class(videos, labels, on_error)
         truth = [name for name, some in classes.items() for _ in some]
         logits, kept, _ = self._logits([v for some in classes.values() for v in some], on_error)
         self.skipped_ = others + self.skipped_
@@ -322,11 +298,3 @@ class FewShotClassifier:
         if len(self._support.classes) < 2:
             found = ", ".join(self.classes_) or "none"
             raise DataError(f"at least 2 classes are needed, there are: {found}; call fit first")
-
-
-def _several(videos: Any) -> list[Any]:
-    """A list of videos, also of a single one."""
-    single = isinstance(videos, str | os.PathLike)
-    if single or (isinstance(videos, np.ndarray) and videos.ndim == 4):
-        return [videos]
-    return list(videos)

@@ -1,5 +1,6 @@
 """One experiment: the encoder, the method and the data, and how they work together."""
 
+import re
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -8,10 +9,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
+from flax.traverse_util import flatten_dict
 
 from mdmf_jax import methods
-from mdmf_jax.config import Config
+from mdmf_jax.config import Config, to_dict
 from mdmf_jax.data.demo import default_cache
 from mdmf_jax.errors import ConfigError
 from mdmf_jax.evaluation.feature_cache import FeatureCache, cache_key
@@ -48,9 +49,7 @@ class Experiment:
         self.config = config
         self.mesh = device_mesh(config.train.episodes_per_step, config.train.model_devices)
         clip = _load_clip(config)
-        self._vision = CLIPVision(
-            clip.config, jnp.dtype(config.clip.dtype), config.clip.attention, config.train.remat
-        )
+        self._vision = _image_tower(config, clip)
         self._width = clip.config.projection_dim
         self._method = methods.build(config.method, config.head, self._width, config.segments)
         self._optimizer = optimizer_of(config.train)
@@ -70,7 +69,7 @@ class Experiment:
         self.dataset = Dataset(config)
         names = {part: self.dataset.prompt_names(part) for part in PARTS}
         self._text = class_tables(clip, names, config.clip.prompt)
-        mesh = _own_mesh(self.mesh)
+        mesh = distributed.own_mesh(self.mesh)
         self._extract = FeatureExtractor(self.encode, mesh, workers=config.data.workers)
         self._evaluate = EpisodeEvaluator(
             self._method, mesh, config.eval.chunk, config.eval.table_gib
@@ -223,8 +222,9 @@ class Experiment:
         """The same from disk, where the missing ones are added; see `FeatureCache.features`."""
         config = self.config
         folder = Path(config.eval.feature_cache or default_cache() / "features")
-        content = feature_content(config, self._vision.config, encoder_params)
-        videos = part_content(self.dataset.source(part), config.data, folder)
+        content = feature_content(to_dict(config), self._vision.config, encoder_params)
+        source, data = self.dataset.source(part), config.data
+        videos = part_content(source, data.root, folder, data.workers)
         return FeatureCache(folder, cache_key(content | videos)).features(
             self.dataset.splits[part].num_videos,
             lambda numbers: self._encoded(encoder_params, part, numbers),
@@ -260,17 +260,24 @@ class Experiment:
         return jax.random.fold_in(root, zlib.crc32(purpose.encode()))
 
 
+def _image_tower(config: Config, clip: LoadedCLIP) -> CLIPVision:
+    # Recomputing in a loop over the blocks needs the least memory. But a loop differentiates all
+    # blocks or none, so that it would undo what a partly frozen encoder saves.
+    names = flatten_dict({"encoder": {name: clip.params[name] for name in _VISION}}, sep="/")
+    frozen = [any(re.search(p, name) for p in config.train.freeze) for name in names]
+    partly = any(frozen) and not all(frozen)
+    return CLIPVision(
+        clip.config,
+        jnp.dtype(config.clip.dtype),
+        config.clip.attention,
+        remat=config.train.remat,
+        scan=config.train.remat and not partly,
+    )
+
+
 def _as_given(params: Any, features: jax.Array) -> jax.Array:
     """The encoder of episodes that are features already."""
     return features
-
-
-def _own_mesh(mesh: Mesh) -> Mesh:
-    """The mesh, or with several processes one of this process's devices: each evaluates all."""
-    if jax.process_count() == 1:
-        return mesh
-    devices = jax.local_devices()
-    return device_mesh(len(devices), devices=devices)
 
 
 def _load_clip(config: Config) -> LoadedCLIP:

@@ -15,6 +15,7 @@ from mdmf_jax import command_line, methods
 from mdmf_jax.config import Config, from_config_dict, to_dict
 from mdmf_jax.errors import ConfigError
 from mdmf_jax.experiment import PACKAGED_CLIPS
+from mdmf_jax.method_checks import uses_segments
 from mdmf_jax.models.clip.config import CLIPConfig
 from mdmf_jax.training.checkpoint import FOLDER, Checkpoints, locate
 from mdmf_jax.training.optimizer import optimizer_of, split_params
@@ -113,6 +114,8 @@ def _abstract_state(config: Config, clip: CLIPConfig) -> TrainState:
         raise ConfigError(
             f"the method {config.method} has no published form; known are {', '.join(PUBLISHED)}"
         )
+    if uses_segments(config.method, config.head):
+        raise ConfigError(f"{config.method}.matcher is 'segments', which has no published form")
     template = PUBLISHED[config.method].template(clip, config.head)
     maker = StateMaker(
         lambda key: jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), template["head"]),

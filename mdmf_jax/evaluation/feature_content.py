@@ -1,12 +1,11 @@
 """What the features of a part's videos depend on, for the key under which they are stored."""
 
 import hashlib
-from dataclasses import asdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import mdmf_jax
-from mdmf_jax.config import Config, DataSection
 from mdmf_jax.data.sources import VideoSource
 from mdmf_jax.evaluation.contents import ContentTable, video_contents
 from mdmf_jax.evaluation.shared_features import digest
@@ -19,27 +18,33 @@ _UNIMPORTANT = {
 }  # fmt: skip
 
 
-def feature_content(config: Config, vision: Any, encoder_params: Any) -> dict[str, Any]:
+def feature_content(
+    settings: Mapping[str, Any], vision: Any, encoder_params: Any
+) -> dict[str, Any]:
     """The encoder's share: parameters, shape, and the settings of clips and pixels.
 
     Args:
+      settings: as `config.to_dict` gives them.
       vision: configuration of the image tower.
     """
-    data = {k: v for k, v in asdict(config.data).items() if k not in _UNIMPORTANT}
+    data = {k: v for k, v in settings["data"].items() if k not in _UNIMPORTANT}
     return {
         "version": mdmf_jax.__version__,
         "encoder": digest(encoder_params),
         "vision": repr(vision),
-        "clip": [config.clip.normalise, config.clip.dtype, config.clip.attention],
+        "clip": [settings["clip"][name] for name in ("normalise", "dtype", "attention")],
         "data": data,
-        "seed": config.seed,
+        "seed": settings["seed"],
     }
 
 
-def part_content(source: VideoSource, data: DataSection, folder: Path) -> dict[str, Any]:
+def part_content(
+    source: VideoSource, root: str | Path, folder: Path, workers: int
+) -> dict[str, Any]:
     """The videos' share: their ids, which name random draws, and what they hold.
 
     Args:
+      root: of the data set.
       folder: of the cache, where the checksums of the files are kept.
 
     Raises:
@@ -48,6 +53,6 @@ def part_content(source: VideoSource, data: DataSection, folder: Path) -> dict[s
     split = source.split
     where = hashlib.sha256(source.describe(0).encode()).hexdigest()[:16]
     table = ContentTable(folder / "contents" / f"{split.part}-{where}.json")
-    contents = video_contents(source, data.root, table, data.workers)
+    contents = video_contents(source, root, table, workers)
     table.save()
     return {"part": split.part, "ids": list(split.ids), "contents": contents}

@@ -116,13 +116,31 @@ def _backward(strength: float, iterations: int, tolerance: float, saved, cotange
         100 * jnp.finfo(plan.dtype).eps / size
     ) * jnp.eye(size)
     right = b - jnp.einsum("...ij,...i->...j", share, a)
-    g = jnp.linalg.solve(reduced + steady.astype(plan.dtype), right[..., None])[..., 0]
+    g = _solve(reduced + steady.astype(plan.dtype), right)
     f = a / row_sums - jnp.einsum("...ij,...j->...i", share, g)
     gradient = plan * (1 + strength * (f[..., :, None] + g[..., None, :] - costs))
     return (cotangent[..., None, None] * gradient,)
 
 
 transport_cost.defvjp(_forward, _backward)
+
+
+def _solve(
+    matrix: Float[Array, "*batch M M"], right: Float[Array, "*batch M"]
+) -> Float[Array, "*batch M"]:
+    """x with matrix x = right, for positive definite matrices.
+
+    Plain elimination, all systems of the batch at once: calling LAPACK for each of thousands
+    of small systems takes longer, and can block XLA's few threads on a CPU.
+    """
+
+    def eliminate(k: Array, rows: Array) -> Array:
+        pivot = rows[..., k, :] / rows[..., k, k, None]
+        column = rows[..., :, k].at[..., k].set(0.0)
+        return (rows - column[..., :, None] * pivot[..., None, :]).at[..., k, :].set(pivot)
+
+    rows = jnp.concatenate([matrix, right[..., None]], axis=-1)
+    return jax.lax.fori_loop(0, matrix.shape[-1], eliminate, rows)[..., -1]
 
 
 def pairwise_distance(

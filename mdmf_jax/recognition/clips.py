@@ -78,7 +78,8 @@ class ClipReader:
         clips = [self.cut(frames, view)[at] for view, at in zip(views, rows, strict=True)]
         note = ""
         if source.count < self.frames:
-            note = f"{source.name}: has {source.count} frames, so that of {self.frames} some repeat"
+            counts = f"has {source.count} frames, so that of {self.frames} some repeat"
+            note = str(DataError(f"{source.name}: {counts}"))  # without control sequences
         return Clip(np.stack(clips), note)
 
     def read_all(
@@ -186,6 +187,14 @@ def describe(video: Any) -> str:
     if isinstance(video, np.ndarray):
         return f"an array of {len(video) if video.ndim else 0} frames"
     return os.fspath(video)
+
+
+def several(videos: Any) -> list[Any]:
+    """A list of videos, also of a single one."""
+    single = isinstance(videos, str | os.PathLike)
+    if single or (isinstance(videos, np.ndarray) and videos.ndim == 4):
+        return [videos]
+    return list(videos)
 
 
 def is_video(path: Path) -> bool:

@@ -17,10 +17,11 @@ def explain_query(
     Returns:
       label (the nearest class), score, threshold, accepted, probabilities (by class), prompt
       (None, or choice and probabilities by class), distances and posteriors (by view or kind,
-      then by class), trusted (the view that is surer, if there are several), support (number
-      of the most similar video of the nearest class), similarity (cosines [T, T] of the
-      query's frames, rows, with that video's, and by view of the query's frame tokens with the
-      prototype's), and diagnostics (the method's own, classes as in `support`).
+      then by class), trusted (the view that is surer, if there are several), source and
+      support_frames (the most similar video of the nearest class, and small pictures of it
+      [T, h, w, 3]), similarity (cosines [T, T]: "frames", of the query's frames, rows, with
+      that video's; and by view, of the query's frame tokens with the prototype's), and
+      diagnostics (the method's own, classes as in `support`).
     """
     names, prompts = list(support.classes), support.prompts
     supports, mask = support.stacked(stages)
@@ -32,7 +33,8 @@ def explain_query(
     posteriors = {k: softmax(-d / calibration.temperature) for k, d in distances.items()}
     # Sureness is how far the best posterior stands out.
     sure = {k: float(p.max()) for k, p in posteriors.items()}
-    number, frames = _nearest_video(support.classes[names[best]].features, features)
+    nearest = support.classes[names[best]]
+    number, cosines = _nearest_video(nearest.features, features)
     return {
         "label": names[best],
         "score": score,
@@ -43,8 +45,9 @@ def explain_query(
         "distances": {k: _named(names, d) for k, d in distances.items()},
         "posteriors": {k: _named(names, p) for k, p in posteriors.items()},
         "trusted": max(sure, key=sure.get) if len(sure) > 1 else None,
-        "support": number,
-        "similarity": {"frames": frames} | _token_similarity(diagnostics, best),
+        "source": nearest.sources[number],
+        "support_frames": nearest.frames[number],
+        "similarity": {"frames": cosines} | _token_similarity(diagnostics, best),
         "diagnostics": diagnostics,
     }
 

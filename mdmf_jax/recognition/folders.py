@@ -48,17 +48,15 @@ def videos_in(folder: str | Path) -> tuple[list[Path], list[BadVideo]]:
         videos = [entry for entry in entries if is_video(entry)]
     except OSError as error:
         raise DataError(f"{folder}: cannot be read ({error.strerror})") from error
+    return videos, [_not_a_video(entry) for entry in entries if entry not in videos]
+
+
+def _not_a_video(path: Path) -> BadVideo:
+    what = "holds no images" if path.is_dir() else "is no video by its name"
     known = ", ".join(SUFFIXES)
-    bad = [
-        BadVideo(str(entry), f"{entry}: {_what(entry)} (known: {known}, or a folder of images)")
-        for entry in entries
-        if entry not in videos
-    ]
-    return videos, bad
-
-
-def _what(path: Path) -> str:
-    return "holds no images" if path.is_dir() else "is no video by its name"
+    # An error's text holds no control sequences, whatever the file is called.
+    error = DataError(f"{path}: {what} (known: {known}, or a folder of images)")
+    return BadVideo(str(path), str(error))
 
 
 def _has_folders(path: Path) -> bool:
@@ -66,26 +64,30 @@ def _has_folders(path: Path) -> bool:
 
 
 def by_class(
-    videos: Any, labels: Sequence[str] | None
+    videos: Any, labels: Sequence[str] | None, on_error: str = "raise"
 ) -> tuple[dict[str, list[Any]], list[BadVideo]]:
     """Videos by class: of a folder, of a mapping, or of a list with labels; and what else is there.
 
     Raises:
-      DataError: there are no labels, or not as many as videos.
+      DataError: there are no labels, or not as many as videos; or what else is there, if
+        `on_error` is "raise".
     """
     if labels is None:
         if isinstance(videos, str | os.PathLike):
-            return labelled_videos(videos)
+            found, bad = labelled_videos(videos)
+            if bad and on_error == "raise":
+                raise DataError(bad[0].reason)
+            return found, bad
         if isinstance(videos, Mapping):
             return {str(name): list(some) for name, some in videos.items()}, []
         raise DataError("labels are missing; give one for each video, or a folder of classes")
     videos = list(videos)
     if len(videos) != len(labels):
         raise DataError(f"there are {len(videos)} videos and {len(labels)} labels")
-    found: dict[str, list[Any]] = {}
+    named: dict[str, list[Any]] = {}
     for video, label in zip(videos, labels, strict=True):
-        found.setdefault(str(label), []).append(video)
-    return found, []
+        named.setdefault(str(label), []).append(video)
+    return named, []
 
 
 def all_videos(root: str | Path) -> list[Path]:

@@ -85,8 +85,11 @@ def support_classes(
         places = range(start, start + len(some))
         rows = [row for row, place in enumerate(encoded.kept) if place in places]
         if not rows:
-            reason = encoded.skipped[0].reason if encoded.skipped else "it has none"
-            raise DataError(f"class {name!r}: no video of it can be used ({reason})")
+            own = {describe(video) for video in some}
+            reasons = [bad.reason for bad in encoded.skipped if bad.source in own] or [
+                "it has none"
+            ]
+            raise DataError(f"class {name!r}: no video of it can be used ({reasons[0]})")
         sources = [describe(some[encoded.kept[row] - start]) for row in rows]
         features, frames = encoded.features[rows], encoded.pictures[rows]
         classes[name] = SupportClass(prompt, text, features, sources, frames)

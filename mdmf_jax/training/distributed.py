@@ -11,7 +11,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding
 
 from mdmf_jax.errors import ConfigError
-from mdmf_jax.training.sharding import over_episodes
+from mdmf_jax.training.sharding import device_mesh, over_episodes
 
 # --coordinator=auto: JAX finds the others by itself (TPU pods, Slurm, Open MPI, Kubernetes).
 AUTO = "auto"
@@ -95,6 +95,14 @@ def start(cluster: Cluster | None) -> None:
 def is_first() -> bool:
     """Whether this is the process that logs and writes results."""
     return jax.process_index() == 0
+
+
+def own_mesh(mesh: Mesh) -> Mesh:
+    """The mesh, or with several processes one of this process's devices: each evaluates all."""
+    if jax.process_count() == 1:
+        return mesh
+    devices = jax.local_devices()
+    return device_mesh(len(devices), devices=devices)
 
 
 def own_rows(mesh: Mesh, episodes: int) -> np.ndarray:

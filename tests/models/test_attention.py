@@ -17,6 +17,10 @@ VIT = CLIPConfig(VisionConfig(8, 16, 2, 2, image_size=16, patch_size=4), TEXT, 6
 RESNET = CLIPConfig(ResNetConfig((1, 1, 1, 1), 4, 2, 32), TEXT, 6)
 
 
+# Compiling takes longer than running.
+FAST = {"compiler_options": {"xla_backend_optimization_level": 0}}
+
+
 def pixels(side):
     values = np.random.default_rng(0).uniform(-1, 1, (2, side, side, 3))
     return jnp.asarray(values, jnp.float32)
@@ -90,33 +94,43 @@ def test_a_processor_has_no_cudnn():
     assert not module.cudnn_works()
 
 
-@pytest.mark.parametrize(("config", "side"), [(VIT, 16), (RESNET, 32)])
-def test_remat_changes_neither_names_nor_gradients(config, side):
-    images = pixels(side)
-    params = CLIPVision(config).init(jax.random.key(0), images)["params"]
+def loss_of(tower, images):
+    return lambda params: (tower.apply({"params": params}, images) ** 2).sum()
+
+
+def test_remat_and_scan_change_neither_names_nor_gradients():
+    images = pixels(16)
+    params = jax.jit(CLIPVision(VIT).init, **FAST)(jax.random.key(0), images)["params"]
     gradients = []
+    for options in ({}, {"remat": True}, {"remat": True, "scan": True}):
+        tower = CLIPVision(VIT, **options)
+        shapes = jax.eval_shape(tower.init, jax.random.key(0), images)["params"]
+        assert jax.tree.structure(shapes) == jax.tree.structure(params)
+        gradients.append(jax.jit(jax.grad(loss_of(tower, images)), **FAST)(params))
+    for other in gradients[1:]:
+        for ours, theirs in zip(*map(jax.tree.leaves, (other, gradients[0])), strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("config", "side"), [(VIT, 16), (RESNET, 32)])
+def test_remat_is_of_each_block(config, side):
+    images = pixels(side)
+    shapes = jax.eval_shape(CLIPVision(config).init, jax.random.key(0), images)["params"]
     for remat in (False, True):
         tower = CLIPVision(config, remat=remat)
-
-        def loss(params, tower=tower):
-            return (tower.apply({"params": params}, images) ** 2).sum()
-
-        program = jax.make_jaxpr(jax.grad(loss))(params)
-        blocks = [
-            e for e in equations(program.jaxpr) if e.primitive.name in ("remat2", "checkpoint")
-        ]
-        assert bool(blocks) == remat
-        gradients.append(jax.jit(jax.grad(loss))(params))
-    for one, other in zip(*map(jax.tree.leaves, gradients), strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+        program = jax.make_jaxpr(jax.grad(loss_of(tower, images)))(shapes)
+        names = [e.primitive.name for e in equations(program.jaxpr)]
+        blocks = 2 if config is VIT else 4
+        assert names.count("remat2") + names.count("checkpoint") == (blocks if remat else 0)
 
 
 def test_bfloat16_computes_near_float32_with_float32_softmax():
     images = pixels(16)
-    params = CLIPVision(VIT).init(jax.random.key(0), images)
+    params = jax.jit(CLIPVision(VIT).init, **FAST)(jax.random.key(0), images)
     half = CLIPVision(VIT, jnp.bfloat16)
-    exact = CLIPVision(VIT).apply(params, images)
-    np.testing.assert_allclose(half.apply(params, images), exact, rtol=0.1, atol=0.05)
+    exact = jax.jit(CLIPVision(VIT).apply, **FAST)(params, images)
+    rough = jax.jit(half.apply, **FAST)(params, images)
+    np.testing.assert_allclose(rough, exact, rtol=0.1, atol=0.05)
     shapes = jax.eval_shape(half.init, jax.random.key(0), images)
     assert {leaf.dtype for leaf in jax.tree.leaves(shapes)} == {jnp.dtype(jnp.float32)}
     program = jax.make_jaxpr(half.apply)(params, images)

@@ -16,7 +16,7 @@ CASES = check.find_cases([HERE / "heads", HERE / "mdmf"])
 
 
 def test_cases_are_found():
-    assert len(CASES) >= 23
+    assert len(CASES) >= 28
 
 
 @pytest.mark.parametrize("settings", CASES, ids=lambda path: path.stem)
