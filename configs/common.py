@@ -234,6 +234,8 @@ def _train() -> ConfigDict:
     train.no_decay = ()  # regular expressions; parameters whose path matches do not decay
     train.freeze = ()  # regular expressions; parameters whose path matches are not trained
     train.log_every = 10  # steps between two log lines
+    train.on_nan = "stop"  # or "skip": leave out steps without a finite loss and gradient
+    train.max_skipped = 10  # so many of them at most
     train.validate_every = 125  # steps between two validations, each with a checkpoint
     train.validate_episodes = 500  # episodes of a validation
     train.select = placeholder(str)  # tested in the end: "best" on validation, or "last"
@@ -259,7 +261,7 @@ def _eval() -> ConfigDict:
     evaluation.shots = (1, 5)  # numbers of support videos to test
     evaluation.queries = 1  # query videos of each class
     evaluation.episodes = 10000  # test episodes
-    evaluation.chunk = 100  # episodes computed at once
+    evaluation.chunk = 50  # episodes computed at once
     evaluation.table_gib = 8.0  # memory for the outputs of videos; more are done in groups
     evaluation.feature_cache = ""  # folder of stored features; "": the cache folder; "off": none
     evaluation.untrained = False  # test the untrained head as well, for comparison

@@ -9,9 +9,11 @@ from ml_collections import config_flags
 
 from mdmf_jax import compilation_cache
 from mdmf_jax.config import Config, from_config_dict, known_settings
-from mdmf_jax.errors import ConfigError, UserError
+from mdmf_jax.errors import ConfigError, Stopped, UserError
 from mdmf_jax.settings import check_known
 from mdmf_jax.training import distributed
+
+STOPPED = 143  # 128 + SIGTERM, as of a program that the signal ends
 
 
 def run(
@@ -22,7 +24,8 @@ def run(
 ) -> int:
     """Parses the flags and calls `main`; returns the exit code.
 
-    A UserError becomes one line on stderr and exit code 2; "--help" prints the flags.
+    A UserError becomes one line on stderr and exit code 2, a Stopped one and exit code 143;
+    "--help" prints the flags.
 
     Args:
       define: adds the program's flags to an empty FlagValues that has --config already.
@@ -50,6 +53,9 @@ def run(
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        return STOPPED
     return 0
 
 

@@ -8,6 +8,8 @@ from typing import Any
 MAY_CHANGE = (
     "train.steps",
     "train.log_every",
+    "train.on_nan",
+    "train.max_skipped",
     "checkpoint.*",
     "train.model_devices",
     "train.shard_params",

@@ -78,6 +78,8 @@ class TrainSection:
     no_decay: tuple[str, ...]
     freeze: tuple[str, ...]
     log_every: int = _at_least(1)
+    on_nan: Literal["stop", "skip"]
+    max_skipped: int = _at_least(1)
     validate_every: int = _at_least(1)
     validate_episodes: int = _at_least(1)
     select: Literal["best", "last"]
@@ -86,6 +88,11 @@ class TrainSection:
     micro_batch: int = _at_least(0)
     remat: bool
     cached_views: int = _at_least(0)
+
+    @property
+    def allowed_to_skip(self) -> int:
+        """Steps without a finite loss and gradient that may be left out."""
+        return self.max_skipped if self.on_nan == "skip" else 0
 
 
 @dataclass(frozen=True)

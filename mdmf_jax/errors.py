@@ -28,5 +28,9 @@ class CheckpointError(UserError):
     """A checkpoint is missing, damaged or was made with other settings."""
 
 
+class Stopped(Exception):
+    """Training was asked to stop (SIGTERM) and has saved its state (exit code 143)."""
+
+
 def _printable(character: str) -> str:
     return character if character.isprintable() else character.encode("unicode_escape").decode()

@@ -109,6 +109,7 @@ class Experiment:
             mesh=self.mesh,
             shardings=self._make_state.shardings,
             micro_batch=train.micro_batch,
+            max_skipped=train.allowed_to_skip,
         )
         table, key = jnp.asarray(self._text["train"]), self._key("training")
         names = ("support", "query", "query_labels", "class_ids")

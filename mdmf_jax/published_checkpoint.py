@@ -84,7 +84,7 @@ def write_checkpoint(folder: Path, config: Config, params: Mapping[str, Any]) ->
     params = jax.tree.map(jnp.asarray, params)
     trained, _ = split_params(params, config.train.freeze)
     moments = optimizer_of(config.train).init(trained)
-    state = TrainState(jnp.zeros((), jnp.int32), params, moments)
+    state = TrainState(jnp.int32(0), jnp.int32(0), params, moments)
     with Checkpoints(folder / FOLDER, config.checkpoint.keep) as checkpoints:
         checkpoints.save(0, state, to_dict(config), {})
 

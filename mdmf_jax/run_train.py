@@ -19,6 +19,7 @@ from mdmf_jax.training.loop import train_loop
 from mdmf_jax.training.progress import TrainProgress
 from mdmf_jax.training.scalars import ScalarWriter
 from mdmf_jax.training.state import TrainState
+from mdmf_jax.training.stopping import StopSignal
 
 RESULTS = "results.json"
 
@@ -121,7 +122,7 @@ def _train(
     progress = TrainProgress(console, start, plan.steps, plan.episodes_per_step)
     batches = experiment.train_batches(state.params["encoder"], start, plan.steps)
     folder = workdir / "tensorboard" if distributed.is_first() else None
-    with closing(ScalarWriter(folder)) as scalars, closing(batches), progress:
+    with closing(ScalarWriter(folder)) as scalars, closing(batches), progress, StopSignal() as stop:
         return train_loop(
             state,
             experiment.train_step(),
@@ -130,6 +131,9 @@ def _train(
             steps=plan.steps,
             log_every=plan.log_every,
             validate_every=plan.validate_every,
+            episodes_per_step=plan.episodes_per_step,
+            max_skipped=plan.allowed_to_skip,
+            stop=stop,
             validate=lambda params: _validate(experiment, params),
             save=lambda step, state, metrics: checkpoints.save(step, state, settings, metrics),
             scalars=scalars,

@@ -29,7 +29,7 @@ HMDB51_TEST = {
     "smoke": 109,
     "talk": 120,
 }
-CHUNK = 100  # episodes computed at once, the default of eval.chunk
+CHUNK = 50  # episodes computed at once, the default of eval.chunk
 
 
 def hmdb51_split() -> Split:

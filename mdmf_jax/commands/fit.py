@@ -122,5 +122,5 @@ def _share(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value <= 1:
-        raise ConfigError(f"--target is {text!r}; it must be above 0 and at most 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0 and at most 1")
     return value

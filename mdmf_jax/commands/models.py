@@ -4,8 +4,6 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from mdmf_jax.errors import ConfigError
-
 if TYPE_CHECKING:
     from mdmf_jax.classifier import FewShotClassifier
 
@@ -38,16 +36,12 @@ def print_skipped(classifier: "FewShotClassifier") -> None:
         print(f"note: {note}", file=sys.stderr)
 
 
-def positive(name: str):
+def positive(text: str) -> float:
     """A type for argparse: a number above 0."""
-
-    def convert(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = 0.0
-        if not 0 < value < float("inf"):
-            raise ConfigError(f"--{name} is {text!r}; it must be a number above 0")
-        return value
-
-    return convert
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+    return value

@@ -26,20 +26,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, metavar="FILE", help="CSV file to write")
     parser.add_argument(
         "--window",
-        type=positive("window"),
+        type=positive,
         default=2.0,
         metavar="SECONDS",
         help="length of a window (default: 2)",
     )
     parser.add_argument(
         "--stride",
-        type=positive("stride"),
+        type=positive,
         metavar="SECONDS",
         help="distance of their starts (default: an eighth of the window)",
     )
     parser.add_argument(
         "--rate",
-        type=positive("rate"),
+        type=positive,
         default=25.0,
         metavar="FPS",
         help="frames a second of folders of images (default: 25)",

@@ -1,13 +1,12 @@
 """The train loop."""
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
-from mdmf_jax.errors import UserError
+from mdmf_jax.errors import Stopped, UserError
 from mdmf_jax.training.progress import TrainProgress
 from mdmf_jax.training.scalars import ScalarWriter
 from mdmf_jax.training.state import TrainState
@@ -24,6 +23,9 @@ def train_loop(
     steps: int,
     log_every: int,
     validate_every: int,
+    episodes_per_step: int,
+    max_skipped: int,
+    stop: Callable[[int], bool],
     validate: Callable[[Any], Mapping[str, float]],
     save: Callable[[int, TrainState, Mapping[str, float]], None],
     scalars: ScalarWriter,
@@ -31,11 +33,15 @@ def train_loop(
 ) -> tuple[TrainState, list[dict[str, float]]]:
     """Trains from step `start` to step `steps`.
 
-    Every `validate_every` steps, and at the end, the state is validated and saved.
+    Every `validate_every` steps, and at the end, the state is validated and saved. When `stop`
+    says so it is saved without a validation.
 
     Args:
       step: (state, batch) -> (state, metrics); consumes the state.
       batches: one batch a step, beginning with that of step `start`.
+      episodes_per_step: to name the episodes of a step that fails.
+      max_skipped: steps without a finite loss and gradient that may be left out.
+      stop: number of steps done -> whether to end here.
       validate: parameters -> metrics, among them "accuracy".
       save: stores (step, state, validation metrics).
 
@@ -43,7 +49,9 @@ def train_loop(
       The final state, and the metrics of every step done here.
 
     Raises:
-      UserError: the loss is no longer a finite number; nothing is saved after that.
+      UserError: there were too many steps without a finite loss and gradient; the metrics are
+        written, nothing is saved after that.
+      Stopped: `stop` said so; the state is saved.
     """
     history: list[dict[str, float]] = []
     pending: list[Mapping[str, jax.Array]] = []
@@ -54,30 +62,56 @@ def train_loop(
         pending.append(metrics)
         progress.advance(done)
 
+        stopping = stop(done)
         due = done % validate_every == 0 or done == steps
-        if due or done % log_every == 0:
+        if due or stopping or done % log_every == 0:
             fetched = _fetch(pending, done)
             history += fetched
             pending = []
             means = {name: float(np.mean([m[name] for m in fetched])) for name in metrics}
             rate = progress.report(done, means)
             scalars.write("train", done, means | {"episodes_per_second": rate})
+            _check_skipped(fetched, episodes_per_step, max_skipped, progress)
         if due:
             result = dict(validate(state.params))
             progress.note(f"step {done}: validation accuracy {100 * result['accuracy']:.1f}%")
             scalars.write("validation", done, result)
             save(done, state, result)
+        if stopping and done < steps:
+            if not due:
+                save(done, state, {})
+            raise Stopped(f"stopped by SIGTERM after step {done}; the same command goes on there")
     return state, history
 
 
 def _fetch(pending: list[Mapping[str, jax.Array]], last: int) -> list[dict[str, float]]:
-    """Metrics of the newest steps as numbers; checks that the losses are finite."""
-    fetched = []
-    for step, metrics in enumerate(jax.device_get(pending), last - len(pending) + 1):
-        if not math.isfinite(metrics["loss"]):
+    """Metrics of the newest steps as numbers."""
+    numbered = enumerate(jax.device_get(pending), last - len(pending) + 1)
+    return [
+        {"step": step} | {k: float(v) for k, v in metrics.items()} for step, metrics in numbered
+    ]
+
+
+def _check_skipped(
+    fetched: list[dict[str, float]], episodes: int, most: int, progress: TrainProgress
+) -> None:
+    """Reports the steps that changed nothing; UserError once they are too many.
+
+    "skipped" counts them; after one too many the step itself changes nothing any more.
+    """
+    for metrics in fetched:
+        if metrics["updated"]:
+            continue
+        step = metrics["step"]
+        what = (
+            f"step {step}, with the episodes {(step - 1) * episodes} to {step * episodes - 1}, has "
+            f"no finite loss and gradient (loss {metrics['loss']})"
+        )
+        if metrics["skipped"] > most:
+            others = f", and {most} such steps were left out before it" if most else ""
             raise UserError(
-                f"the loss of step {step} is {metrics['loss']}; use a lower "
-                "train.learning_rate (the last checkpoint is unharmed)"
+                f"{what}{others}; it was not applied. Use a lower train.learning_rate, or leave "
+                "out more such steps with train.on_nan=skip and train.max_skipped (the last "
+                "checkpoint is unharmed)"
             )
-        fetched.append({"step": step} | {name: float(v) for name, v in metrics.items()})
-    return fetched
+        progress.note(f"WARNING: {what}; it was left out ({metrics['skipped']:.0f} so far)")

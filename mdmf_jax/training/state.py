@@ -18,11 +18,13 @@ class TrainState(struct.PyTreeNode):
 
     Attributes:
       step: optimizer steps done, int32 scalar.
+      skipped: of these, steps without a finite loss and gradient, which changed nothing, int32.
       params: {"encoder": ..., "head": ...}.
       opt_state: of the trained parameters only.
     """
 
     step: jax.Array
+    skipped: jax.Array
     params: Any
     opt_state: Any
 
@@ -56,7 +58,8 @@ class StateMaker:
         def init(key: jax.Array, encoder: Any) -> TrainState:
             params = {"encoder": encoder, "head": init_head(key)}
             trained, _ = split_params(params, freeze, may_be_all=True)
-            return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(trained))
+            zero = jnp.zeros((), jnp.int32)
+            return TrainState(zero, zero, params, optimizer.init(trained))
 
         shapes = jax.eval_shape(init, jax.random.key(0), encoder_params)
         self.shardings = tree_shardings(shapes, mesh, divide=divide)

@@ -31,6 +31,7 @@ def make_train_step(
     mesh: Mesh,
     shardings: TrainState,
     micro_batch: int = 0,
+    max_skipped: int = 0,
 ) -> TrainStep:
     """The jitted step.
 
@@ -42,6 +43,9 @@ def make_train_step(
 
     Args:
       shardings: of the train state.
+      max_skipped: steps whose loss or gradient is not finite that are left out; after more of
+        them the state keeps its parameters for good. The metrics "updated" and "skipped" (so
+        far) say so.
       micro_batch: most episodes that a device computes at once; 0: all of its episodes. The
         gradients of the pieces are added up.
     """
@@ -70,8 +74,17 @@ def make_train_step(
         stored, _ = split_params(shardings.params, freeze)
         gradients = jax.lax.with_sharding_constraint(gradients, stored)
         updates, opt_state = optimizer.update(gradients, state.opt_state, trained)
-        params = join_params(optax.apply_updates(trained, updates), frozen)
-        return TrainState(state.step + 1, params, opt_state), metrics
+        finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(optax.tree.norm(gradients))
+        # After one bad step too many nothing changes any more, until the host has noticed.
+        updated = finite & (state.skipped <= max_skipped)
+        new = optax.apply_updates(trained, updates), opt_state
+        trained, opt_state = jax.tree.map(
+            lambda new, old: jnp.where(updated, new, old), new, (trained, state.opt_state)
+        )
+        skipped = state.skipped + ~finite
+        metrics |= {"updated": updated, "skipped": skipped}
+        params = join_params(trained, frozen)
+        return TrainState(state.step + 1, skipped, params, opt_state), metrics
 
     return jax.jit(
         step,

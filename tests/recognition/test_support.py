@@ -1,5 +1,9 @@
 """Logits of padded support sets against the method itself, called without padding."""
 
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -8,8 +12,9 @@ from mdmf_jax.evaluation.stages import Stages
 from mdmf_jax.models.clip_fsar import CLIPFSAR, CLIPFSARConfig
 from mdmf_jax.models.mdmf import MDMF, MDMFConfig
 from mdmf_jax.recognition.support import SupportClass, SupportSet, leave_one_out, query_logits
+from mdmf_jax.weights.huggingface import load_clip
 
-T, D = 4, 16
+T, D = 3, 16
 SMALL = {"heads": 2, "hidden": 16, "bidirectional": False}
 
 
@@ -32,60 +37,61 @@ def support_of(features, texts):
     )
 
 
-def direct(method, params, features, texts, query):
-    """Logits of one query by the method as it is, with a mask where shots are missing."""
-    most = max(map(len, features))
-    mask = np.arange(most) < np.array([[len(f)] for f in features])
-    padded = np.stack([np.concatenate([f, np.ones((most - len(f), T, D))]) for f in features])
-    output = method.apply(
-        {"params": params},
-        jnp.asarray(padded, jnp.float32),
-        query[None],
-        texts,
-        support_mask=jnp.asarray(mask),
-    )
-    return np.asarray(output.logits[0])
+def direct(program, params, features, texts, queries):
+    """Logits of queries by the method as it is, with a mask where shots are missing."""
+    mask = np.arange(3) < np.array([[len(f)] for f in features])
+    padded = np.stack([np.concatenate([f, np.ones((3 - len(f), T, D))]) for f in features])
+    return np.asarray(program(params, padded.astype(np.float32), queries, texts, mask))
 
 
 METHODS = {
-    "mdmf": MDMF(MDMFConfig(**SMALL)),
+    "mdmf": MDMF(MDMFConfig(**SMALL, views="local")),
     "combined": CLIPFSAR(CLIPFSARConfig(**SMALL, at_test="combined")),
 }
 
 
+class Ready(NamedTuple):
+    """A method compiled as it is, and in stages; `scale` makes logits of its answers."""
+
+    program: Callable
+    params: Any
+    stages: Stages
+    scale: Callable
+
+
 @pytest.fixture(scope="module", params=METHODS)
 def ready(request, episode, clip_folder):
-    import jax
+    method, (_, texts, queries) = METHODS[request.param], episode
+    init = jax.jit(method.init)(
+        {"params": jax.random.key(1)}, jnp.zeros((3, 1, T, D)), queries, texts
+    )
 
-    from mdmf_jax.weights.huggingface import load_clip
+    def program(params, support, queries, texts, mask):
+        options = {"support_mask": mask}
+        return method.apply({"params": params}, support, queries, texts, **options).logits
 
-    method = METHODS[request.param]
-    features, texts, queries = episode
-    support = jnp.zeros((3, 1, T, D))
-    params = jax.jit(method.init)({"params": jax.random.key(1)}, support, queries, texts)["params"]
-    return method, params, Stages(load_clip(clip_folder), method, params, "clip")
+    params = init["params"]
+    stages = Stages(load_clip(clip_folder), method, params, "clip")
+    return Ready(
+        jax.jit(program), params, stages, np.log if request.param == "combined" else np.copy
+    )
 
 
 def test_logits_are_those_of_the_method(ready, episode):
-    method, params, stages = ready
     features, texts, queries = episode
-    found = query_logits(stages, support_of(features, texts), queries)
-    expected = np.stack([direct(method, params, features, texts, q) for q in queries])
-    if isinstance(method, CLIPFSAR):
-        expected = np.log(expected)
+    found = query_logits(ready.stages, support_of(features, texts), queries)
+    expected = ready.scale(direct(*ready[:2], features, texts, queries))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_leave_one_out_really_leaves_it_out(ready, episode):
-    method, params, stages = ready
     features, texts, _ = episode
-    logits, labels, foreign = leave_one_out(stages, support_of(features, texts))
+    logits, labels, foreign = leave_one_out(ready.stages, support_of(features, texts))
     assert labels.tolist() == [0, 0, 2, 2, 2]
+    left_out = np.stack([features[2][1]] * 4)  # as many as before, for the same program
     rest = [features[0], features[1], features[2][[0, 2]]]
-    expected = direct(method, params, rest, texts, features[2][1])
-    others = direct(method, params, features[:2], texts[:2], features[2][1])
-    if isinstance(method, CLIPFSAR):
-        expected, others = np.log(expected), np.log(others)
+    expected = ready.scale(direct(*ready[:2], rest, texts, left_out))[0]
     np.testing.assert_allclose(logits[3], expected, rtol=1e-4, atol=1e-4)
     assert foreign.shape == (6, 2)
-    np.testing.assert_allclose(foreign[4], others, rtol=1e-4, atol=1e-4)
+    expected = ready.scale(direct(*ready[:2], features[:2], texts[:2], left_out))[0]
+    np.testing.assert_allclose(foreign[4], expected, rtol=1e-4, atol=1e-4)

@@ -20,7 +20,7 @@ SETTINGS = {"seed": 0, "train": {"steps": 3, "learning_rate": 0.1, "freeze": ["^
 
 def state(step, width=3):
     params = {"head": {"kernel": jnp.full((width, width), step / 7)}}
-    return TrainState(jnp.int32(step), params, optax.adam(1.0).init(params))
+    return TrainState(jnp.int32(step), jnp.int32(0), params, optax.adam(1.0).init(params))
 
 
 def abstract(width=3):

@@ -1,15 +1,19 @@
 """The loop: when it validates and saves, what it returns, when it stops."""
 
 import io
+import os
+import signal
 
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from rich.console import Console
 
-from mdmf_jax.errors import UserError
+from mdmf_jax.errors import Stopped, UserError
 from mdmf_jax.training.loop import train_loop
 from mdmf_jax.training.progress import TrainProgress
 from mdmf_jax.training.state import TrainState
+from mdmf_jax.training.stopping import StopSignal
 
 
 class Run:
@@ -25,6 +29,9 @@ class Run:
             "steps": steps,
             "log_every": 2,
             "validate_every": 3,
+            "episodes_per_step": 4,
+            "max_skipped": 0,
+            "stop": lambda step: False,
             "validate": self.validate,
             "save": lambda step, state, result: self.saved.append((step, int(state.step), result)),
             "scalars": self,
@@ -33,12 +40,15 @@ class Run:
         self.batches = batches
 
     def __call__(self):
-        state = TrainState(jnp.int32(self.options["start"]), {"w": 0}, ())
+        state = TrainState(jnp.int32(self.options["start"]), jnp.int32(0), {"w": 0}, ())
         self.state, self.history = train_loop(state, self.step, self.batches, **self.options)
         return self
 
     def step(self, state, batch):
-        return state.replace(step=state.step + 1), {"loss": jnp.float32(batch)}
+        bad = not np.isfinite(batch)
+        state = state.replace(step=state.step + 1, skipped=state.skipped + bad)
+        loss = jnp.float32(batch)
+        return state, {"loss": loss, "updated": jnp.bool(not bad), "skipped": state.skipped}
 
     def validate(self, params):
         self.validated.append(params)
@@ -61,7 +71,7 @@ def test_validates_and_saves_every_so_often_and_at_the_end():
 
 def test_history_and_logged_means():
     run = Run(range(1, 8), start=0, steps=7)()
-    assert run.history == [{"step": n, "loss": n} for n in range(1, 8)]
+    assert [(m["step"], m["loss"]) for m in run.history] == [(n, n) for n in range(1, 8)]
     train = [(step, values["loss"]) for group, step, values in run.scalars if group == "train"]
     assert train == [(2, 1.5), (3, 3.0), (4, 4.0), (6, 5.5), (7, 7.0)]
     assert ("validation", 6, {"accuracy": 0.5}) in run.scalars
@@ -69,15 +79,48 @@ def test_history_and_logged_means():
 
 def test_goes_on_from_a_step():
     run = Run([10, 20], start=5, steps=7)()
-    assert run.history == [{"step": 6, "loss": 10}, {"step": 7, "loss": 20}]
+    assert [(m["step"], m["loss"]) for m in run.history] == [(6, 10), (7, 20)]
     assert [step for step, *_ in run.saved] == [6, 7]
 
 
-def test_stops_before_saving_when_the_loss_is_not_finite():
+def test_a_loss_that_is_not_finite_stops_the_run_after_its_metrics_are_written():
     run = Run([1, 2, 3, 4, float("nan"), 6], start=0, steps=6)
-    with pytest.raises(UserError, match="the loss of step 5 is nan"):
+    with pytest.raises(UserError, match="step 5, with the episodes 16 to 19, has no finite loss"):
         run()
     assert [step for step, *_ in run.saved] == [3]
+    assert [step for group, step, _ in run.scalars if group == "train"] == [2, 3, 4, 6]
+
+
+def test_bad_steps_may_be_left_out_up_to_a_limit():
+    nan = float("nan")
+    run = Run([1, nan, 3, 4, nan, 6, 7], start=0, steps=7, max_skipped=2)()
+    assert [step for step, *_ in run.saved] == [3, 6, 7]
+    assert run.out.getvalue().count("it was left out") == 2
+    run = Run([1, nan, nan, 4, nan, 6, 7], start=0, steps=7, max_skipped=2)
+    with pytest.raises(UserError, match="step 5, .* and 2 such steps were left out before"):
+        run()
+    assert [step for step, *_ in run.saved] == [3]
+
+
+def test_a_stop_saves_without_validation_and_names_the_step():
+    run = Run(range(1, 8), start=0, steps=7, stop=lambda step: step == 4)
+    with pytest.raises(Stopped, match="after step 4"):
+        run()
+    assert run.saved == [(3, 3, {"accuracy": 0.25}), (4, 4, {})]
+    assert ("train", 4) in [(group, step) for group, step, _ in run.scalars]
+    run = Run(range(1, 8), start=0, steps=7, stop=lambda step: step == 3)
+    with pytest.raises(Stopped):
+        run()
+    assert run.saved == [(3, 3, {"accuracy": 0.25})]
+
+
+def test_sigterm_asks_to_stop_once_and_is_given_back():
+    before = signal.getsignal(signal.SIGTERM)
+    with StopSignal() as stop:
+        assert not stop(1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop(2)
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_plain_lines_where_there_is_no_terminal():

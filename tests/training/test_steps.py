@@ -13,7 +13,7 @@ from mdmf_jax.training.steps import batch_metrics, encode_episodes, make_train_s
 KEY = jax.random.key(7)
 
 
-def trainer(stand, *, freeze=(), devices=1, model_devices=1, rate=1e-2, encode=None):
+def trainer(stand, *, freeze=(), devices=1, model_devices=1, rate=1e-2, encode=None, max_skipped=0):
     """A new state, and a step that takes (state, batch)."""
     optimizer = make_optimizer(rate)
     mesh = device_mesh(8, model_devices, jax.devices()[:devices])
@@ -27,6 +27,7 @@ def trainer(stand, *, freeze=(), devices=1, model_devices=1, rate=1e-2, encode=N
         freeze=freeze,
         mesh=mesh,
         shardings=make_state.shardings,
+        max_skipped=max_skipped,
     )
     return make_state(jax.random.key(0)), lambda s, b: step(s, b, stand.class_table, KEY)
 
@@ -95,6 +96,33 @@ def test_a_mesh_computes_what_one_device_does(stand, devices, model_devices):
     assert kernel.addressable_shards[0].data.shape == (8, 8 // model_devices)
     for one, other in zip(*map(leaves, results), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("max_skipped", [0, 1])
+def test_a_step_without_a_finite_loss_changes_nothing(stand, max_skipped):
+    def encode(params, frames):  # Not a number for black frames.
+        return stand.encode(params, frames) + 0 * jnp.log(frames.max().astype(jnp.float32))
+
+    state, step = trainer(stand, encode=encode, max_skipped=max_skipped)
+    good, bad = stand.batch(episodes=8), stand.batch(episodes=8)
+    bad |= {"support": np.zeros_like(bad["support"]), "query": np.zeros_like(bad["query"])}
+    state, metrics = step(state, good)
+    assert (metrics["updated"], metrics["skipped"]) == (True, 0)
+    for count in (1, 2):
+        before = leaves((state.params, state.opt_state))
+        state, metrics = step(state, bad)
+        assert np.isnan(metrics["loss"])
+        assert (metrics["updated"], metrics["skipped"], state.step) == (False, count, count + 1)
+        for old, new in zip(before, leaves((state.params, state.opt_state)), strict=True):
+            np.testing.assert_array_equal(old, new)
+        if count == max_skipped:  # One was allowed: training goes on.
+            state, metrics = step(state.replace(step=state.step - 1), good)
+            assert metrics["updated"]
+    before = leaves(state.params)
+    state, metrics = step(state, good)  # There were too many: nothing changes any more.
+    assert (metrics["updated"], metrics["skipped"]) == (False, 2)
+    for old, new in zip(before, leaves(state.params), strict=True):
+        np.testing.assert_array_equal(old, new)
 
 
 def test_loss_falls_on_one_batch(stand):
