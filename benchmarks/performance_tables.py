@@ -74,10 +74,10 @@ def replaced(page: str, name: str, text: str) -> str:
     Raises:
       ValueError: the page has no such marks.
     """
-    pattern = re.compile(rf"(<!-- begin {name} -->\n).*?(\n<!-- end {name} -->)", re.DOTALL)
+    pattern = re.compile(rf"(<!-- begin {name} -->\n).*?(<!-- end {name} -->)", re.DOTALL)
     if not pattern.search(page):
         raise ValueError(f"no marks <!-- begin {name} --> and <!-- end {name} --> in the page")
-    return pattern.sub(lambda found: found[1] + text + found[2], page)
+    return pattern.sub(lambda found: f"{found[1]}{text}\n{found[2]}", page)
 
 
 def main() -> None:

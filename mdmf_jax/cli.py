@@ -16,6 +16,7 @@ from mdmf_jax import compilation_cache
 from mdmf_jax.commands import (
     bench,
     compare,
+    demo,
     evaluate_model,
     export_weights,
     features,
@@ -38,6 +39,7 @@ COMMANDS = {
     "features": features,
     "grid": grid,
     "bench": bench,
+    "demo": demo,
     "fit": fit,
     "predict": predict,
     "search": search,

@@ -19,6 +19,7 @@ from mdmf_jax.evaluation.feature_cache import FeatureCache, cache_key
 from mdmf_jax.evaluation.feature_content import feature_content, part_content
 from mdmf_jax.evaluation.features import FeatureExtractor
 from mdmf_jax.evaluation.metrics import episode_metrics
+from mdmf_jax.evaluation.partial import resumed
 from mdmf_jax.evaluation.protocol import EpisodeEvaluator
 from mdmf_jax.evaluation.text import class_tables
 from mdmf_jax.models.clip.preprocess import normalise
@@ -141,11 +142,11 @@ class Experiment:
         rows = distributed.own_rows(self.mesh, self.config.train.episodes_per_step)
         return self.dataset.train_batches(start, stop, rows, features)
 
-    def evaluate(self, params: Mapping[str, Any], part: str, **task: int) -> dict[str, Any]:
+    def evaluate(self, params: Mapping[str, Any], part: str, **task: Any) -> dict[str, Any]:
         """Metrics of parameters on the first episodes of a part; see `episode_metrics`.
 
         Args:
-          task: way, shot, queries (of each class), episodes and seed.
+          task: way, shot, queries (of each class), episodes and seed; see `answers`.
 
         Raises:
           DataError: too few classes or videos, or a video that cannot be read.
@@ -163,6 +164,7 @@ class Experiment:
         queries: int,
         episodes: int,
         seed: int,
+        partial: Path | None = None,
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """(answers, table) of the first episodes of a part; see `EpisodeEvaluator`.
 
@@ -173,7 +175,7 @@ class Experiment:
         """
         table = self.dataset.episodes(part, way, shot, queries, episodes, seed)
         params = distributed.on_every_process(params)
-        return self.table_answers(params, part, table, seed), table
+        return self.table_answers(params, part, table, seed, partial=partial), table
 
     def table_answers(
         self,
@@ -182,11 +184,13 @@ class Experiment:
         table: Mapping[str, np.ndarray],
         seed: int,
         features: np.ndarray | None = None,
+        partial: Path | None = None,
     ) -> dict[str, np.ndarray]:
         """Answers to given episodes of a part; see `EpisodeEvaluator`.
 
         Args:
           features: of all videos of the part [V, T, D], if they are at hand.
+          partial: file for the answers while they are incomplete; see `resumed`.
 
         Raises:
           DataError: a video cannot be read.
@@ -194,7 +198,8 @@ class Experiment:
         key = jax.random.fold_in(jax.random.key(seed), zlib.crc32(part.encode()))
         if features is None:
             features = self.features(params["encoder"], part)
-        return self._evaluate(params["head"], features, self._text[part], table, key)
+        inputs = (params["head"], features, self._text[part], table, key)
+        return resumed(self._evaluate, partial, *inputs) if partial else self._evaluate(*inputs)
 
     def features(self, encoder_params: Any, part: str) -> np.ndarray:
         """Features of all videos of a part [V, T, D], the mean over `data.test_views`.

@@ -59,6 +59,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Evaluates and prints accuracy by class; returns what the JSON file holds.
 
+    An evaluation that was stopped goes on from the answers it left beside `out`.
+
     Args:
       checkpoint: a run's folder (its best checkpoint) or one checkpoint; None takes a random
         head, and writes a file only if `out` is given.
@@ -76,11 +78,14 @@ def evaluate(
         params = experiment.new_state().params
     else:
         experiment, params, step, default = load_checkpoint(checkpoint, task, config)
-    results = _results(experiment, params, task) | {"checkpoint_step": step}
-    name = f"eval_{results['part']}_{report.task_name(results['way'], results['shot'])}.json"
+    sizes = task.sizes(experiment.config)
+    name = f"eval_{sizes['part']}_{report.task_name(sizes['way'], sizes['shot'])}.json"
     out = Path(out) if out else default and default / name
-    if out and first:
+    partial = out.with_name(f"{out.name}.partial") if out and first else None
+    results = _results(experiment, params, sizes, partial) | {"checkpoint_step": step}
+    if partial:
         report.write_json(out, results)
+        partial.unlink(missing_ok=True)
     _print(console, results, out)
     return results
 
@@ -126,14 +131,14 @@ def _untrained(config: Config | None) -> Config:
     return config
 
 
-def _results(experiment: Experiment, params: Any, task: Task) -> dict[str, Any]:
-    config = experiment.config
-    sizes = task.sizes(config)
+def _results(
+    experiment: Experiment, params: Any, sizes: dict[str, Any], partial: Path | None
+) -> dict[str, Any]:
     return {
         "part": sizes["part"],
-        **experiment.evaluate(params, **sizes),
+        **experiment.evaluate(params, **sizes, partial=partial),
         "seed": sizes["seed"],
-        "settings": to_dict(config),
+        "settings": to_dict(experiment.config),
         "versions": report.versions(),
         "hardware": report.hardware(),
     }

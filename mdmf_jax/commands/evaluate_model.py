@@ -6,9 +6,9 @@ from mdmf_jax.commands.models import add_model, on_error, print_skipped
 
 SUMMARY = "Test a model of the command fit on labelled videos: accuracy, 'unknown', calibration."
 DETAILS = """\
-example:
+example (fit --help says where the model comes from):
 
-  python -m mdmf_jax evaluate --model=model --videos=test --json=test.json
+  python -m mdmf_jax evaluate --model=demo/model --videos=demo/test --json=demo/test.json
 
 The folder holds a folder for each class; classes that the model does not know count as unknown.
 """

@@ -9,15 +9,16 @@ from mdmf_jax.errors import ConfigError
 
 SUMMARY = "Learn classes from a few labelled videos: a folder with a folder for each class."
 DETAILS = """\
-example, with the small CLIP that comes with the package:
+example, with the small CLIP that comes with the package (demo writes the videos):
 
-  python -m mdmf_jax fit --support=support --out=model --clip=packaged:demo --method=otam
+  python -m mdmf_jax demo --out=demo
+  python -m mdmf_jax fit --support=demo/support --out=demo/model --clip=packaged:demo
 
-and with a trained run (of python train.py --config=configs/demo.py --workdir=runs/demo):
+and, far better, with a run of python train.py --config=configs/demo.py --workdir=runs/demo:
 
-  python -m mdmf_jax fit --support=support --out=model --checkpoint=runs/demo
+  python -m mdmf_jax fit --support=demo/support --out=demo/model --checkpoint=runs/demo
 
-A video is a file or a folder of images: support/CLASS/VIDEO. Classes may have any number of
+A video is a file or a folder of images: SUPPORT/CLASS/VIDEO. Classes may have any number of
 videos, from 1 on. The text that stands for a class is its folder's name in words, unless
 --prompt says another. --out may be the folder of an older model, which is then replaced.
 """

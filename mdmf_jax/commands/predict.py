@@ -8,9 +8,9 @@ from mdmf_jax.errors import DataError
 
 SUMMARY = "Label videos with a model of the command fit; 'unknown' where no class fits."
 DETAILS = """\
-example:
+example (fit --help says where the model comes from):
 
-  python -m mdmf_jax predict --model=model a.mp4 b.mp4 --csv=labels.csv
+  python -m mdmf_jax predict --model=demo/model demo/test/* --csv=demo/labels.csv
 
 VIDEO is a file, a folder of images, or a folder of videos. Each gets a line: video, label,
 probability of the nearest class, score (the threshold is in MODEL/model.json). A video that

@@ -6,9 +6,9 @@ from mdmf_jax.commands.models import add_model, positive
 
 SUMMARY = "Find the classes of a model in long videos: segments with start, end, label and score."
 DETAILS = """\
-example:
+example (fit --help says where the model comes from):
 
-  python -m mdmf_jax search --model=model --videos=recordings --out=segments.csv --window=2
+  python -m mdmf_jax search --model=demo/model --videos=demo/long --out=demo/segments.csv
 
 The window should be about as long as one action. The CSV has a line for each segment, times in
 seconds. What is done is kept in segments.csv.jsonl, video by video: started again, the command

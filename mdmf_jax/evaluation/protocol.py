@@ -1,6 +1,6 @@
 """Many episodes from stored features: outputs of single videos first, then chunks of episodes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -11,6 +11,9 @@ from jax.sharding import PartitionSpec as P
 
 from mdmf_jax.evaluation.output_tables import OutputTable
 from mdmf_jax.models.method import FewShotMethod
+
+# watch(answers to the first episodes)
+Watch = Callable[[Mapping[str, np.ndarray]], None]
 
 _FEWEST_CLASSES = 8  # the table of class texts is filled up to a power of two
 _VIDEOS = 256  # whose prompt scores are computed at once
@@ -75,6 +78,7 @@ class EpisodeEvaluator:
         class_table: np.ndarray,
         episodes: Mapping[str, np.ndarray],
         key: jax.Array,
+        watch: Watch | None = None,
     ) -> dict[str, np.ndarray]:
         """Answers of N episodes: "prediction" [N, Q], and "prompt_choice" [N, Q] if the method
         chooses prompts; both are classes of the episode, 0..W-1.
@@ -84,6 +88,7 @@ class EpisodeEvaluator:
           class_table: text features of all classes of the part [C, D].
           episodes: class_ids [N, W], support [N, W, K] and query [N, Q] (video indices),
             index [N].
+          watch: is given the answers to the first n episodes, again and again as n grows.
         """
         features, class_table = np.asarray(features), np.asarray(class_table)
         classes, count = np.asarray(episodes["class_ids"]), len(episodes["index"])
@@ -94,7 +99,13 @@ class EpisodeEvaluator:
             texts, prompt = class_table, np.take_along_axis(classes, choice, axis=1)
         inputs = (head_params, features, class_table, texts)
         groups = self._groups(inputs, episodes, prompt, slice(0, count))
-        predictions = [self._group(inputs, episodes, prompt, group) for group in groups]
+        predictions: list[np.ndarray] = []  # of the chunks
+        for group in groups:
+            for chunk in self._group(inputs, episodes, prompt, group):
+                predictions.append(chunk)
+                if watch:
+                    done = np.concatenate(predictions)
+                    watch({"prediction": done} | {n: a[: len(done)] for n, a in answers.items()})
         return {"prediction": np.concatenate(predictions)} | answers
 
     def _chosen(self, params, features, class_table, episodes, key) -> np.ndarray:
@@ -105,7 +116,9 @@ class EpisodeEvaluator:
         scores = np.concatenate([np.asarray(part) for part in scores])[: len(features)]
         asked = scores[episodes["query"][:, :, None], episodes["class_ids"][:, None, :]]
         rows = (asked, episodes["index"].astype(np.uint32))  # [N, Q, W], [N]
-        return self._by_chunks(lambda *part: self._choices(params, *part, key), rows)
+        return np.concatenate(
+            list(self._by_chunks(lambda *part: self._choices(params, *part, key), rows))
+        )
 
     def _groups(self, inputs, episodes, prompt, group: slice) -> Iterator[slice]:
         """Parts of the episodes whose outputs fit into the memory for them."""
@@ -123,8 +136,8 @@ class EpisodeEvaluator:
         yield from self._groups(inputs, episodes, prompt, slice(group.start, middle))
         yield from self._groups(inputs, episodes, prompt, slice(middle, group.stop))
 
-    def _group(self, inputs, episodes, prompt, group: slice) -> np.ndarray:
-        """Predictions of a group of episodes [N, Q]."""
+    def _group(self, inputs, episodes, prompt, group: slice) -> Iterator[np.ndarray]:
+        """Predictions of a group of episodes [n, Q], chunk after chunk."""
         params, features, class_table, texts = inputs
         classes, support = episodes["class_ids"][group], episodes["support"][group]
         owners = np.broadcast_to(classes[:, :, None], support.shape)
@@ -135,15 +148,16 @@ class EpisodeEvaluator:
         rows = (support, query, class_table[classes])
         return self._by_chunks(lambda *part: self._matches(params, supports, queries, *part), rows)
 
-    def _by_chunks(self, function, arrays) -> np.ndarray:
-        """`function` of a chunk of rows after the other, the results joined."""
-        results = []
+    def _by_chunks(self, function, arrays) -> Iterator[np.ndarray]:
+        """The results of `function` for one chunk of rows after the other."""
+        left, waiting = len(arrays[0]), None
         for part in _parts(arrays, self._chunk):
-            placed = jax.device_put(part, self._sharding)
-            if results:  # At most two chunks wait on the device.
-                jax.block_until_ready(results[-1])
-            results.append(function(*placed))
-        return np.concatenate([np.asarray(part) for part in results])[: len(arrays[0])]
+            result = function(*jax.device_put(part, self._sharding))
+            if waiting is not None:  # At most two chunks wait on the device.
+                yield np.asarray(waiting)
+                left -= self._chunk
+            waiting = result
+        yield np.asarray(waiting)[:left]
 
 
 def _parts(arrays: tuple[np.ndarray, ...], size: int) -> Iterator[tuple[np.ndarray, ...]]:

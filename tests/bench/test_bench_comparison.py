@@ -91,3 +91,9 @@ def test_accelerators_are_not_compared_with_a_cpu():
 def test_a_page_without_marks():
     with pytest.raises(ValueError, match="begin cpu"):
         performance_tables.replaced("nothing", "cpu", "x")
+
+
+def test_an_empty_block_is_filled():
+    page = "<!-- begin cpu -->\n<!-- end cpu -->\nend"
+    filled = "<!-- begin cpu -->\ntext\n<!-- end cpu -->\nend"
+    assert performance_tables.replaced(page, "cpu", "text") == filled

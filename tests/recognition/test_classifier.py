@@ -232,3 +232,19 @@ def test_search_finds_the_colours(saved, by_class):
     for number, segment in enumerate(found):
         assert abs(segment.start - 2.7 * number) < 0.5
         assert abs(segment.end - 2.7 * (number + 1)) < 0.5
+
+
+def test_a_run_gives_its_best_parameters(finished_run):
+    import jax
+
+    from mdmf_jax.recognition.model import pretrained
+    from mdmf_jax.run_eval import Task, load_checkpoint
+
+    model = pretrained(finished_run.folder)
+    experiment, params, _, _ = load_checkpoint(finished_run.folder, Task())
+    assert model.settings.method == "mdmf"
+    assert (model.settings.frames, model.settings.crop, model.settings.resize) == (3, 16, 18)
+    assert model.settings.head == experiment.config.head
+    jax.tree.map(np.testing.assert_array_equal, model.head, params["head"])
+    for name, branch in params["encoder"].items():
+        jax.tree.map(np.testing.assert_array_equal, model.clip.params[name], branch)
