@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from mdmf_jax.data.demo import default_cache
+from mdmf_jax.data.cache_folder import default_cache
 
 # JAX's names of the folder, of the least compile time and of the least size kept.
 FOLDER = "JAX_COMPILATION_CACHE_DIR"

@@ -13,7 +13,7 @@ from flax.traverse_util import flatten_dict
 
 from mdmf_jax import methods
 from mdmf_jax.config import Config, to_dict
-from mdmf_jax.data.demo import default_cache
+from mdmf_jax.data.cache_folder import default_cache
 from mdmf_jax.errors import ConfigError
 from mdmf_jax.evaluation.feature_cache import FeatureCache, cache_key
 from mdmf_jax.evaluation.feature_content import feature_content, part_content

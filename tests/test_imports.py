@@ -15,7 +15,7 @@ ALLOWED = {
     "training": {"errors", "compatibility", "ops", "models", "data", "training"},
     "evaluation": {"errors", "ops", "models", "weights", "data", "evaluation"},
 }
-HEAVY = {"tensorflow", "tensorflow_datasets", "transformers", "torch"}
+HEAVY = {"apache_beam", "tensorflow", "tensorflow_datasets", "torch", "transformers"}
 # jit and shardings belong to training and evaluation, and to what measures them.
 COMPILED = {"jit", "NamedSharding", "PartitionSpec", "make_mesh", "Mesh", "pmap"}
 

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from mdmf_jax.data import demo_store
+from mdmf_jax.data.cache_folder import default_cache
 from mdmf_jax.data.demo_render import MOTIONS, render_clip
 from mdmf_jax.errors import DataError
 
@@ -68,13 +69,6 @@ def demo_clip(first: str, second: str, clip: int, seed: int = 0) -> np.ndarray:
     key = demo_store.checksum(demo_folder(first, second).encode())
     sequence = np.random.SeedSequence([seed, key, clip])
     return render_clip(first, second, np.random.Generator(np.random.Philox(sequence)))
-
-
-def default_cache() -> Path:
-    """$MDMF_CACHE, or mdmf_jax in $XDG_CACHE_HOME or in ~/.cache."""
-    if named := os.environ.get("MDMF_CACHE"):
-        return Path(named).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mdmf_jax"
 
 
 def ensure_demo(

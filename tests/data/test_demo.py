@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from mdmf_jax.data import demo
+from mdmf_jax.data.cache_folder import default_cache
 from mdmf_jax.data.demo import demo_classes, demo_clip, demo_folder, ensure_demo
 from mdmf_jax.data.demo_render import FRAMES, MAX_FRAMES, MOTIONS, SIDE, object_path
 from mdmf_jax.errors import DataError
@@ -213,9 +214,9 @@ def test_no_clips_is_an_error(tmp_path):
 def test_default_cache_follows_the_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("MDMF_CACHE", str(tmp_path / "a"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "b"))
-    assert demo.default_cache() == tmp_path / "a"
+    assert default_cache() == tmp_path / "a"
     monkeypatch.delenv("MDMF_CACHE")
-    assert demo.default_cache() == tmp_path / "b" / "mdmf_jax"
+    assert default_cache() == tmp_path / "b" / "mdmf_jax"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert demo.default_cache() == tmp_path / ".cache" / "mdmf_jax"
+    assert default_cache() == tmp_path / ".cache" / "mdmf_jax"

@@ -1,6 +1,7 @@
 """Pieces of a batch, divided parameters, meshes: always the same step."""
 
 import re
+from functools import cache
 
 import jax
 import jax.numpy as jnp
@@ -59,12 +60,10 @@ def leaves(tree):
     return [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
 
 
-@pytest.fixture(scope="module")
-def expected():
-    from conftest import Stand
-
-    trainer = Trainer(Stand)
-    metrics = [trainer(Stand.batch(episodes=16, seed=seed)) for seed in range(2)]
+@cache
+def of_one_device(stand):
+    trainer = Trainer(stand)
+    metrics = [trainer(stand.batch(episodes=16, seed=seed)) for seed in range(2)]
     return leaves((metrics, trainer.state))
 
 
@@ -78,9 +77,10 @@ def expected():
         ((8, 1), {"divide": True}),
     ],
 )
-def test_every_layout_gives_the_step_of_one_device(stand, expected, mesh, options):
+def test_every_layout_gives_the_step_of_one_device(stand, mesh, options):
     trainer = Trainer(stand, mesh, **options)
     metrics = [trainer(stand.batch(episodes=16, seed=seed)) for seed in range(2)]
+    expected = of_one_device(stand)
     for ours, theirs in zip(leaves((metrics, trainer.state)), expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
     assert trainer.step._cache_size() == 1  # compiled once
