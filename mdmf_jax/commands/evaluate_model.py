@@ -2,7 +2,7 @@
 
 import argparse
 
-from mdmf_jax.commands.models import add_model, on_error, print_skipped
+from mdmf_jax.commands.models import add_model, on_error, print_skipped, shown
 
 SUMMARY = "Test a model of the command fit on labelled videos: accuracy, 'unknown', calibration."
 DETAILS = """\
@@ -41,7 +41,6 @@ def run(options: argparse.Namespace) -> None:
 
 def _print(results) -> None:
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
     console = Console()
@@ -50,7 +49,7 @@ def _print(results) -> None:
         if sum(row):
             accuracy = results["per_class"].get(name)
             cells = "" if accuracy is None else f"{accuracy:.1%}", str(sum(row)), str(row[-1])
-            table.add_row(escape(name), *cells)
+            table.add_row(shown(name), *cells)
     console.print(table)
     for line in _lines(results):
         console.print(line, highlight=False, soft_wrap=True)

@@ -4,7 +4,7 @@ import argparse
 import time
 from collections.abc import Sequence
 
-from mdmf_jax.commands.models import add_strict, on_error, print_skipped
+from mdmf_jax.commands.models import add_strict, on_error, print_skipped, shown
 from mdmf_jax.errors import ConfigError
 
 SUMMARY = "Learn classes from a few labelled videos: a folder with a folder for each class."
@@ -96,14 +96,13 @@ def run(options: argparse.Namespace) -> None:
 
 def _print(classifier, options: argparse.Namespace, seconds: float) -> None:
     from rich.console import Console
-    from rich.markup import escape
 
     c = classifier.calibration_
     counts = dict(zip(classifier.classes_, classifier.counts_, strict=True))
-    lines = [f"{escape(name)}: {count} videos" for name, count in counts.items()]
+    lines = [f"{shown(name)}: {count} videos" for name, count in counts.items()]
     source = f"{c.known} known and {c.foreign} foreign videos, {c.origin.replace('_', ' ')}"
     lines.append(f"threshold {c.threshold:.3f}, temperature {c.temperature:.3f} ({source})")
-    lines.append(f"model: {escape(str(options.out))}, {seconds:.0f} s")
+    lines.append(f"model: {shown(options.out)}, {seconds:.0f} s")
     Console().print("\n".join(lines), highlight=False, soft_wrap=True)
 
 

@@ -4,6 +4,8 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from mdmf_jax.errors import UserError
+
 if TYPE_CHECKING:
     from mdmf_jax.classifier import FewShotClassifier
 
@@ -34,6 +36,13 @@ def print_skipped(classifier: "FewShotClassifier") -> None:
         print(f"skipped: {video.reason}", file=sys.stderr)
     for note in classifier.notes_:
         print(f"note: {note}", file=sys.stderr)
+
+
+def shown(text: object) -> str:
+    """Names of files and classes for rich: no markup, no control sequences of a terminal."""
+    from rich.markup import escape
+
+    return escape(str(UserError(str(text))))
 
 
 def positive(text: str) -> float:

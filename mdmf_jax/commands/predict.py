@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mdmf_jax.commands.models import add_model, on_error, print_skipped
+from mdmf_jax.commands.models import add_model, on_error, print_skipped, shown
 from mdmf_jax.errors import DataError
 
 SUMMARY = "Label videos with a model of the command fit; 'unknown' where no class fits."
@@ -62,9 +62,8 @@ def run(options: argparse.Namespace) -> None:
 
 def _print(answers) -> None:
     from rich.console import Console
-    from rich.markup import escape
 
     console = Console()
     for a in answers:
         line = f"{a.source}: {a.label} ({a.nearest} {a.probability:.1%}, score {a.score:.3f})"
-        console.print(escape(line), highlight=False, soft_wrap=True)
+        console.print(shown(line), highlight=False, soft_wrap=True)

@@ -125,4 +125,4 @@ def _identity(model: str | Path, window: float, stride: float, rate: float) -> d
 
 
 def _say(console: Console, line: str) -> None:
-    console.print(escape(line), highlight=False, soft_wrap=True)
+    console.print(escape(str(DataError(line))), highlight=False, soft_wrap=True)

@@ -147,3 +147,18 @@ def test_mistaken_options(argv, message, capsys):
     assert cli.main(argv) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
+
+
+def test_names_are_shown_as_text(clip_folder, folders, tmp_path, capsys):
+    support = tmp_path / "support"
+    for name, colour in (("[red]\x1b[31m", "red"), ("<script>", "blue")):
+        (support / name).mkdir(parents=True)
+        video = folders / "test" / f"test_{colour}_box" / "2.mp4"
+        (support / name / "a.mp4").write_bytes(video.read_bytes())
+    argv = [f"--support={support}", f"--out={tmp_path / 'm'}", f"--clip={clip_folder}"]
+    assert cli.main(["fit", *argv, "--method=mean_pool"]) == 0
+    assert cli.main(["evaluate", f"--model={tmp_path / 'm'}", f"--videos={support}"]) == 0
+    assert cli.main(["predict", f"--model={tmp_path / 'm'}", *map(str, support.iterdir())]) == 0
+    printed = capsys.readouterr()
+    assert r"[red]\x1b[31m: 1 videos" in printed.out and "<script>" in printed.out
+    assert "\x1b" not in printed.out + printed.err
