@@ -18,13 +18,14 @@ demo: $(VENV)/installed
 	$(BIN)/python train.py --config=configs/demo.py --workdir=runs/demo
 
 # The same steps, episodes, rate and frozen encoder for all; the last three need no training.
+# Training takes features of eight random clips of each video, made once.
 DEMO := --config=configs/demo.py:method
 compare-demo: $(VENV)/installed
 	$(BIN)/python -m mdmf_jax compare $(DEMO)=mdmf \
 	  --config=mdmf_segments=configs/demo.py:method=mdmf,mdmf.matcher=segments \
 	  $(DEMO)=clip_fsar $(DEMO)=trx $(DEMO)=cross_transformer $(DEMO)=segment_transformer \
 	  $(DEMO)=otam $(DEMO)=mean_pool $(DEMO)=zero_shot \
-	  --train=runs/compare-demo --pairs=order --episodes=5000 --out=runs/compare-demo
+	  --config.train.cached_views=8 --train=runs/compare-demo --pairs=order --episodes=5000 --out=runs/compare-demo
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow"

@@ -189,6 +189,7 @@ def _trx() -> ConfigDict:
 def _cross_transformer() -> ConfigDict:
     cross_transformer = ConfigDict()
     cross_transformer.width = 1024  # features of keys and values
+    cross_transformer.scale = placeholder(float)  # factor of the cosines that are its logits
     return cross_transformer
 
 

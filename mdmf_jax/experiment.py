@@ -69,7 +69,7 @@ class Experiment:
             )
         self.dataset = Dataset(config)
         names = {part: self.dataset.prompt_names(part) for part in PARTS}
-        self._text = class_tables(clip, names, config.clip.prompt)
+        self.class_texts = class_tables(clip, names, config.clip.prompt)
         mesh = distributed.own_mesh(self.mesh)
         self._extract = FeatureExtractor(self.encode, mesh, workers=config.data.workers)
         self._evaluate = EpisodeEvaluator(
@@ -112,7 +112,7 @@ class Experiment:
             micro_batch=train.micro_batch,
             max_skipped=train.allowed_to_skip,
         )
-        table, key = jnp.asarray(self._text["train"]), self._key("training")
+        table, key = jnp.asarray(self.class_texts["train"]), self._key("training")
         names = ("support", "query", "query_labels", "class_ids")
 
         def take(state, batch):
@@ -198,7 +198,7 @@ class Experiment:
         key = jax.random.fold_in(jax.random.key(seed), zlib.crc32(part.encode()))
         if features is None:
             features = self.features(params["encoder"], part)
-        inputs = (params["head"], features, self._text[part], table, key)
+        inputs = (params["head"], features, self.class_texts[part], table, key)
         return resumed(self._evaluate, partial, *inputs) if partial else self._evaluate(*inputs)
 
     def features(self, encoder_params: Any, part: str) -> np.ndarray:

@@ -71,7 +71,7 @@ METHOD_LIMITS: dict[str, dict[str, Any]] = {
         "query_weight": {"min": 0},
         "distill_weight": {"min": 0},
     },
-    "cross_transformer": {"width": {"min": 1}},
+    "cross_transformer": {"width": {"min": 1}, "scale": {"above": 0}},
     "mean_pool": {"metric": ("cosine", "squared")},
     "otam": {"smoothing": {"above": 0}},
     "segment_transformer": {"reduction": ("mean", "sum")},

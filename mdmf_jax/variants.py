@@ -12,6 +12,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "reference": {
         "clip.normalise": "none",
         "data.short_videos": "drop",
+        "cross_transformer.scale": 1.0,
         "data.flip": True,
         "data.prompt_order": "reference",
         "mdmf.text_token": "first_frame",
@@ -30,6 +31,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "corrected": {
         "clip.normalise": "clip",
         "data.short_videos": "repeat",
+        "cross_transformer.scale": 10.0,
         # None here: on, unless the classes tell left from right (data.left_right).
         "data.flip": None,
         "data.prompt_order": "by_name",

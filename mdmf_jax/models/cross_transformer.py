@@ -21,9 +21,12 @@ class CrossTransformerConfig:
 
     Attributes:
       width: features of keys and values.
+      scale: what the cosines are multiplied by. The published code leaves them between -1 and
+        1, where the softmax of the loss can tell classes apart only faintly.
     """
 
     width: int = 1024
+    scale: float = 10.0
 
 
 class CrossTransformer(FewShotMethod):
@@ -47,12 +50,12 @@ class CrossTransformer(FewShotMethod):
         return self.support_outputs(videos, texts, train=train)
 
     def match(self, supports, queries, prompts, *, support_mask=None, train: bool = False):
-        """Mean over the query's frames of the cosine of value and prototype."""
+        """Mean over the query's frames of the scaled cosine of value and prototype."""
         prototypes = query_prototypes(
             queries["keys"], supports["keys"], supports["values"], support_mask
         )  # [Q, W, T, width]
         cosines = (_unit(queries["values"])[:, None] * _unit(prototypes)).sum(-1)
-        return cosines.mean(-1), {}
+        return self.config.scale * cosines.mean(-1), {}
 
 
 def _unit(x):

@@ -1,0 +1,1 @@
+"""Pictures of alignments, and reports as HTML files that need nothing else."""

@@ -1,0 +1,53 @@
+"""Reads the numbers that a training run wrote for TensorBoard."""
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+_HEADER, _CHECKSUM = struct.calcsize("<QI"), 4
+_LONGEST = 2**20  # bytes of a record; a number takes fewer than a hundred
+
+Curve = list[tuple[int, float]]
+
+
+def read_scalars(folder: Path) -> dict[str, Curve]:
+    """Numbers by name ("train/total"), each as (step, value) in ascending steps.
+
+    Where a run was stopped and went on, the later file counts for the steps in both. A file
+    that ends in the middle of a record, as that of a running training may, counts up to there.
+
+    Args:
+      folder: that of the event files; nothing is found in one that does not exist.
+    """
+    curves: dict[str, dict[int, float]] = {}
+    for file in sorted(Path(folder).glob("events.out.tfevents.*")):
+        for name, step, value in _numbers(file):
+            curves.setdefault(name, {})[step] = value
+    return {name: sorted(points.items()) for name, points in curves.items()}
+
+
+def _numbers(file: Path) -> Iterator[tuple[str, int, float]]:
+    # Imported here: it takes a moment, and only reports of runs need it.
+    from google.protobuf.message import DecodeError
+    from tensorboardX.proto.event_pb2 import Event
+
+    for record in _records(file):
+        try:
+            event = Event.FromString(record)
+        except DecodeError:
+            return  # what follows a damaged record cannot be trusted
+        for value in event.summary.value:
+            yield value.tag, event.step, value.simple_value
+
+
+def _records(file: Path) -> Iterator[bytes]:
+    """The records of a TFRecord file: length, its checksum, bytes, their checksum."""
+    with open(file, "rb") as stream:
+        while len(header := stream.read(_HEADER)) == _HEADER:
+            length, _ = struct.unpack("<QI", header)
+            if length > _LONGEST:
+                return
+            record = stream.read(length)
+            if len(record) < length or len(stream.read(_CHECKSUM)) < _CHECKSUM:
+                return
+            yield record
