@@ -18,6 +18,7 @@ from mdmf_jax.commands import (
     compare,
     demo,
     evaluate_model,
+    explain,
     export_weights,
     features,
     fit,
@@ -44,6 +45,7 @@ COMMANDS = {
     "predict": predict,
     "search": search,
     "evaluate": evaluate_model,
+    "explain": explain,
 }
 
 

@@ -35,7 +35,12 @@ def join(*children: Any) -> Markup:
 
 def text(value: Any) -> Markup:
     """A value as escaped text, also fit for an attribute in double quotes."""
-    return Markup(html.escape(_FORBIDDEN.sub("\ufffd", str(value)), quote=True))
+    return Markup(html.escape(allowed(str(value)), quote=True))
+
+
+def allowed(value: str) -> str:
+    """Text with a sign in place of each character that HTML and XML do not allow."""
+    return _FORBIDDEN.sub("\ufffd", value)
 
 
 def name(value: Any) -> Markup:

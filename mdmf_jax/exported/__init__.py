@@ -1,0 +1,1 @@
+"""Models as compiled-for-anywhere programs (`jax.export`), and the loader that runs them."""

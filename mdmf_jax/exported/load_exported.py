@@ -1,0 +1,206 @@
+"""Runs a model that `mdmf_jax export --format=jax` wrote; a copy lies in every such folder.
+
+Needs jax and numpy, and flatbuffers, a small package of pure Python with which jax reads exported
+programs. Nothing of mdmf_jax or flax is imported.
+
+    from load_exported import load_exported
+
+    model = load_exported("exported")
+    labels = model.predict(clips)  # uint8 [N, T, S, S, 3]; model.frames is T, model.size is S
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax import export
+
+MANIFEST = "manifest.json"
+FORMAT = 1
+UNKNOWN = "unknown"
+BATCHES = (1, 8)  # clips at once: a few sizes, as each is compiled
+
+
+class ExportError(ValueError):
+    """An exported folder is incomplete, changed or of another version, or does not fit."""
+
+
+def load_exported(folder: str | Path) -> "ExportedModel":
+    """The model of an exported folder; every file's SHA-256 is compared with the manifest.
+
+    Raises:
+      ExportError: a file is missing or has changed, or flatbuffers is not installed.
+    """
+    folder = Path(folder)
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        if manifest["format"] != FORMAT:
+            raise ExportError(f"{folder}: has the format {manifest['format']!r}, not {FORMAT}")
+        for name, expected in manifest["files"].items():
+            if Path(name).name != name or _sha256(folder / name) != expected:
+                raise ExportError(f"{folder / name} has changed since it was written; export again")
+        return ExportedModel(folder, manifest)
+    except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ExportError(f"{folder}: is no complete exported model ({error})") from error
+
+
+class ExportedModel:
+    """An encoder, a method and, once they are known, classes.
+
+    Attributes:
+      manifest: what manifest.json says.
+      classes: names of the classes; empty before `learn` if the folder holds none.
+      frames, size: T and S of the clips that it takes.
+    """
+
+    def __init__(self, folder: Path, manifest: Mapping[str, Any]):
+        self.manifest = manifest
+        self.frames, self.size = manifest["frames"], manifest["size"]
+        self.classes: list[str] = list(manifest["classes"])
+        self._calibration = manifest["calibration"]
+        try:
+            self._programs = {
+                path.stem: jax.jit(export.deserialize(bytearray(path.read_bytes())).call)
+                for path in (folder / name for name in manifest["files"])
+                if path.suffix == ".jaxexport"
+            }
+        except ImportError as error:
+            raise ExportError(f"{error}: pip install flatbuffers") from error
+        self._params = jax.device_put(_params(_arrays(folder / "params.npz")))
+        self._support: dict[str, Any] = {}
+        if self.classes:
+            arrays = _arrays(folder / "support.npz")
+            leaves = tuple(arrays[f"leaf{i}"] for i in range(len(arrays) - 2))
+            self._support = {"texts": arrays["texts"], "mask": arrays["mask"], "leaves": leaves}
+
+    def encode(self, clips: np.ndarray) -> np.ndarray:
+        """Frame features float32 [N, T, D] of clips uint8 [N, T, S, S, 3].
+
+        Clips [N, V, T, S, S, 3] are V views of each video, whose features are averaged.
+        """
+        clips = np.asarray(clips)
+        shape = (self.frames, self.size, self.size, 3)
+        if clips.dtype != np.uint8 or clips.ndim not in (5, 6) or clips.shape[-4:] != shape:
+            raise ExportError(f"clips are {clips.dtype} {clips.shape}, not uint8 (N, *{shape})")
+        flat = clips.reshape(-1, *shape)
+
+        def encode(part):
+            found = self._programs["encode"](self._params["encoder"], part.reshape(-1, *shape[1:]))
+            return found.reshape(len(part), self.frames, -1)
+
+        features = _in_batches(encode, flat)
+        return features.reshape(*clips.shape[:-3], -1).mean(axis=tuple(range(1, clips.ndim - 4)))
+
+    def encode_texts(self, ids: np.ndarray) -> np.ndarray:
+        """Text features float32 [N, D] of token ids [N, L], if the folder has a text tower."""
+        if "texts" not in self._programs:
+            raise ExportError("this folder holds fitted classes and no text tower")
+        params = self._params["text"]
+        return _in_batches(
+            lambda part: self._programs["texts"](params, part), np.asarray(ids, np.int32)
+        )
+
+    def learn(self, clips: Mapping[str, np.ndarray], texts: np.ndarray) -> "ExportedModel":
+        """Learns classes anew.
+
+        Args:
+          clips: of each class by name, uint8 [K, T, S, S, 3]; K may differ.
+          texts: features of the classes' prompts [W, D], in the same order.
+        """
+        texts = np.asarray(texts, np.float32)
+        most = max(len(some) for some in clips.values())
+        rows = []
+        for text, some in zip(texts, clips.values(), strict=True):
+            features = self.encode(some)
+            leaves = self._outputs("supports", features, np.repeat(text[None], len(some), 0))
+            rows.append([_padded(leaf, most) for leaf in leaves])
+        leaves = tuple(np.stack(leaf) for leaf in zip(*rows, strict=True))
+        mask = np.array([np.arange(most) < len(some) for some in clips.values()])
+        self._support = {"texts": texts, "mask": mask, "leaves": leaves}
+        self.classes, self._calibration = list(clips), None
+        return self
+
+    def logits(self, clips: np.ndarray) -> np.ndarray:
+        """[N, W] in the order of `classes`."""
+        if not self.classes:
+            raise ExportError("no classes are known yet; call learn")
+        features, head, support = self.encode(clips), self._params["head"], self._support
+        texts = np.zeros(features[:, 0].shape, np.float32)  # for methods that choose none
+        if "scores" in self._programs:
+            scores = _in_batches(
+                lambda part: self._programs["scores"](head, part, support["texts"]), features
+            )
+            texts = support["texts"][scores.argmax(-1)]
+        match, given = self._programs["match"], (support["texts"], support["mask"])
+        return _in_batches(
+            lambda part: match(head, support["leaves"], part, *given),
+            self._outputs("queries", features, texts),
+        )
+
+    def predict_proba(self, clips: np.ndarray) -> np.ndarray:
+        """Probabilities [N, W]; with the fitted temperature, if the folder has one."""
+        logits = self.logits(clips) / (self._calibration or {"temperature": 1.0})["temperature"]
+        shifted = np.exp(logits - logits.max(-1, keepdims=True))
+        return shifted / shifted.sum(-1, keepdims=True)
+
+    def predict(self, clips: np.ndarray) -> list[str]:
+        """A label for each clip; "unknown" below the fitted threshold, if the folder has one."""
+        logits = self.logits(clips)
+        labels = [self.classes[i] for i in logits.argmax(-1)]
+        if self._calibration is None:
+            return labels
+        ordered = np.sort(logits, -1)
+        score = ordered[:, -1]
+        if self._calibration["score"] == "margin":
+            score = score - ordered[:, -2]
+        known = score >= self._calibration["threshold"]
+        return [label if k else UNKNOWN for label, k in zip(labels, known, strict=True)]
+
+    def _outputs(self, name: str, features: np.ndarray, texts: np.ndarray) -> tuple:
+        program, head = self._programs[name], self._params["head"]
+        return _in_batches(lambda pair: program(head, *pair), (features, texts))
+
+
+def _in_batches(function: Any, tree: Any) -> Any:
+    """`function` on parts of a tree [N, ...] of a few fixed sizes, joined again."""
+    count, large = len(jax.tree.leaves(tree)[0]), BATCHES[-1]
+    if not count:
+        raise ExportError("there are no clips")
+    size, results = large if count > 1 else 1, []
+    for start in range(0, count, size):
+        part = jax.tree.map(lambda x: _padded(x[start : start + size], size), tree)  # noqa: B023
+        kept = min(size, count - start)
+        results.append(jax.tree.map(lambda x: np.asarray(x)[:kept], function(part)))  # noqa: B023
+    return jax.tree.map(lambda *parts: np.concatenate(parts), *results)
+
+
+def _padded(x: Any, size: int) -> np.ndarray:
+    """An array with copies of its first row at the end, until it has `size`."""
+    x = np.asarray(x)
+    return np.concatenate([x, np.repeat(x[:1], size - len(x), 0)]) if len(x) < size else x
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
+def _params(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Nested dictionaries from names such as "head/scale"."""
+    tree: dict[str, Any] = {"encoder": {}, "head": {}}
+    for name, array in arrays.items():
+        *folders, leaf = name.split("/")
+        place = tree
+        for part in folders:
+            place = place.setdefault(part, {})
+        place[leaf] = array
+    return tree

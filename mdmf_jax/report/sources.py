@@ -1,0 +1,152 @@
+"""What a report is made of: a run's folder, the JSON file of an evaluation, or a comparison."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mdmf_jax.config import from_config_dict
+from mdmf_jax.errors import CheckpointError, ConfigError, DataError
+from mdmf_jax.evaluation.report import task_name
+from mdmf_jax.experiment import Experiment
+from mdmf_jax.report.events import Curve, read_scalars
+from mdmf_jax.run_eval import Task, adapted, load_checkpoint
+from mdmf_jax.run_train import RESULTS
+from mdmf_jax.training.checkpoint import FOLDER
+from mdmf_jax.weights.files import read_json
+
+_METRICS = {"accuracy", "interval95", "per_class", "episodes", "way", "shot", "queries"}
+_FACTS = {"settings", "seed", "versions", "hardware"}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """An evaluation that was made earlier.
+
+    Attributes:
+      tasks: metrics by task ("5way_1shot"); see `episode_metrics`.
+      untrained: the same of a random head; {} if that was not tested.
+      part: "train", "val" or "test".
+      facts: settings, seed, versions, hardware, and perhaps validation, seconds.
+      checkpoint: to answer episodes with; None stands for the parameters before training.
+      curves: of the training, by name; {} without one.
+    """
+
+    tasks: Mapping[str, Any]
+    untrained: Mapping[str, Any]
+    part: str
+    facts: Mapping[str, Any]
+    checkpoint: Path | None
+    curves: Mapping[str, Curve]
+
+
+def read_source(path: str | Path, checkpoint: str | Path | None = None) -> Evaluation | dict:
+    """An evaluation, or the content of a compare.json.
+
+    Args:
+      path: a run's folder, a file that eval.py wrote, or a compare.json.
+      checkpoint: the run or checkpoint of an evaluation that lies elsewhere.
+
+    Raises:
+      UserError: the path is none of these, or the checkpoint is missing.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _of_run(path, Path(checkpoint) if checkpoint else path)
+    content = read_json(path)
+    if isinstance(content, dict) and "entries" in content:
+        from mdmf_jax.evaluation.comparison_files import read_comparison
+
+        return read_comparison(path)
+    if not isinstance(content, dict) or not (_METRICS | _FACTS | {"part"}) <= content.keys():
+        raise DataError(
+            f"{path}: is no evaluation; give a run's folder, an eval_*.json or a compare.json"
+        )
+    return _of_file(path, content, checkpoint)
+
+
+def load(evaluation: Evaluation, task: Task) -> tuple[Experiment, Any]:
+    """The experiment and the parameters of an evaluation.
+
+    Raises:
+      UserError: the checkpoint, the data or the CLIP is missing, damaged or does not fit.
+    """
+    if evaluation.checkpoint is not None:
+        experiment, params, _, _ = load_checkpoint(evaluation.checkpoint, task)
+        return experiment, params
+    experiment = Experiment(adapted(from_config_dict(evaluation.facts["settings"]), task))
+    return experiment, experiment.new_state().params
+
+
+def task_sizes(evaluation: Evaluation, task: Task, episodes: int) -> dict[str, Any]:
+    """part, way, shot, queries, episodes and seed of the episodes to look into.
+
+    What the task leaves open is as in the first task that was evaluated.
+    """
+    first = next(iter(evaluation.tasks.values()))
+    known = {name: first[name] for name in ("way", "shot", "queries")}
+    known |= {"part": evaluation.part, "seed": evaluation.facts["seed"], "episodes": episodes}
+    given = {name: getattr(task, name) for name in known}
+    return known | {name: value for name, value in given.items() if value is not None}
+
+
+def _of_run(folder: Path, checkpoint: Path) -> Evaluation:
+    if not (folder / RESULTS).is_file():
+        raise DataError(f"{folder}: holds no {RESULTS}; train.py writes it when a run is finished")
+    content = read_json(folder / RESULTS)
+    if not isinstance(content, dict) or not (_FACTS | {"test"}) <= content.keys():
+        raise DataError(f"{folder / RESULTS}: is not as train.py writes it; finish the run again")
+    step = (content.get("validation") or {}).get("step")
+    exact = folder / FOLDER / str(step)
+    if checkpoint == folder and exact.is_dir():
+        checkpoint = exact
+    part = content["settings"]["eval"]["part"]
+    facts = {name: content[name] for name in (*_FACTS, "validation", "seconds") if name in content}
+    trained = None if step is None else checkpoint
+    curves = read_scalars(folder / "tensorboard")
+    return Evaluation(content["test"], content.get("untrained", {}), part, facts, trained, curves)
+
+
+def _of_file(path: Path, content: dict[str, Any], checkpoint: str | Path | None) -> Evaluation:
+    step, run = content.get("checkpoint_step"), path.parent
+    found = Path(checkpoint) if checkpoint else None
+    if found is None and step is not None:
+        found = run / FOLDER / str(step)
+        if not found.is_dir():
+            raise CheckpointError(
+                f"{path}: its checkpoint of step {step} is not beside it; give --checkpoint=RUN, "
+                "or --numbers-only for a report without examples"
+            )
+    metrics = {k: content[k] for k in (*sorted(_METRICS), "prompt_accuracy") if k in content}
+    tasks = {task_name(content["way"], content["shot"]): metrics}
+    facts = {name: content[name] for name in _FACTS}
+    curves = read_scalars(run / "tensorboard") if step is not None else {}
+    return Evaluation(tasks, {}, content["part"], facts, found, curves)
+
+
+def entry_evaluation(results: Mapping[str, Any], name: str | None) -> Evaluation:
+    """The evaluation of one entry of a comparison, the first if no name is given.
+
+    Raises:
+      ConfigError: there is no such entry.
+      CheckpointError: its run is not where it was.
+    """
+    entries = {entry["name"]: entry for entry in results["entries"]}
+    entry = entries.get(name) if name else results["entries"][0]
+    if entry is None:
+        raise ConfigError(f"--entry is {name!r}; the comparison has {', '.join(entries)}")
+    place = entry.get("checkpoint") or entry.get("folder")
+    if place and not Path(place).is_dir():
+        raise CheckpointError(
+            f"{place}, the run of {entry['name']}, is not there; start where the comparison was "
+            "made, or add --numbers-only"
+        )
+    task = results["task"]
+    metrics = {k: entry[k] for k in ("accuracy", "interval95", "per_class", "prompt_accuracy")}
+    metrics |= {k: task[k] for k in ("way", "shot", "queries", "episodes")}
+    facts = {k: results[k] for k in ("versions", "hardware")}
+    facts |= {"settings": entry["settings"], "seed": task["seed"]}
+    curves = read_scalars(Path(place) / "tensorboard") if place else {}
+    tasks = {task_name(task["way"], task["shot"]): metrics}
+    checkpoint = Path(place) if place else None
+    return Evaluation(tasks, {}, task["part"], facts, checkpoint, curves)
