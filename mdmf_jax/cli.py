@@ -8,6 +8,7 @@ only inside `run`.
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from absl import logging
@@ -17,6 +18,7 @@ from mdmf_jax.commands import (
     bench,
     compare,
     demo,
+    doctor,
     evaluate_model,
     explain,
     export_weights,
@@ -26,6 +28,7 @@ from mdmf_jax.commands import (
     import_weights,
     predict,
     prepare,
+    report,
     search,
     splits,
 )
@@ -40,18 +43,25 @@ COMMANDS = {
     "features": features,
     "grid": grid,
     "bench": bench,
+    "doctor": doctor,
     "demo": demo,
     "fit": fit,
     "predict": predict,
     "search": search,
     "evaluate": evaluate_model,
     "explain": explain,
+    "report": report,
 }
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise ConfigError(f"{message} (see {self.prog} --help)")
+
+
+def entry() -> int:
+    """What the installed program `mdmf` runs."""
+    return main(sys.argv[1:])
 
 
 def main(argv: Sequence[str]) -> int:
@@ -81,8 +91,13 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     return options
 
 
+def _program() -> str:
+    """How the program was called."""
+    return "mdmf" if Path(sys.argv[0]).stem == "mdmf" else "python -m mdmf_jax"
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m mdmf_jax", description="Few-shot action recognition.")
+    parser = _Parser(prog=_program(), description="Few-shot action recognition.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
     for name, module in COMMANDS.items():
         command = commands.add_parser(

@@ -22,12 +22,15 @@ def image_flops(config: CLIPConfig) -> int:
 
 
 def vit_flops(vision: VisionConfig) -> int:
-    """Operations of a vision transformer for one image, without the projection to D."""
+    """Operations of a vision transformer for one image, without the projection to D.
+
+    Of the last block only the class token is computed.
+    """
     size, tokens = vision.hidden_size, 1 + vision.num_patches
     embedding = 2 * vision.num_patches * 3 * vision.patch_size**2 * size
-    return embedding + vision.num_hidden_layers * block_flops(
-        tokens, tokens, size, vision.intermediate_size
-    )
+    block = block_flops(tokens, tokens, size, vision.intermediate_size)
+    last = block_flops(1, tokens, size, vision.intermediate_size)
+    return embedding + (vision.num_hidden_layers - 1) * block + last
 
 
 def block_flops(tokens: int, attended: int, size: int, hidden: int) -> int:

@@ -101,7 +101,8 @@ def _from_run(path: str | Path, clip_path: str | Path | None) -> Model:
         )
     encoder = jax.eval_shape(lambda: {name: clip.params[name] for name in VISION})
     wanted = {"encoder": encoder, "head": head_shapes(settings, clip)}
-    params = _restore_params(folder / str(step) / "state", wanted)
+    # Orbax reads no metadata at a relative path.
+    params = _restore_params((folder / str(step) / "state").absolute(), wanted)
     params = jax.tree.map(jax.device_get, params)
     return Model(settings, clip._replace(params=clip.params | params["encoder"]), params["head"])
 

@@ -1,9 +1,10 @@
 """What a report shows of a model's answers: confusions, the hardest episodes, PPS, the views."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+import jax
 import numpy as np
 
 from mdmf_jax.evaluation.metrics import episode_metrics
@@ -80,7 +81,6 @@ class Analysis:
     hardest: Sequence[HardEpisode] = ()
     prompts: Mapping[str, Any] | None = None
     views: Mapping[str, Any] | None = None
-    notes: Sequence[str] = field(default=())
 
 
 def analyse(experiment: Experiment, params: Any, task: Mapping[str, Any]) -> Analysis:
@@ -100,10 +100,7 @@ def analyse(experiment: Experiment, params: Any, task: Mapping[str, Any]) -> Ana
     views = None
     if reader.has_views:
         read = [reader.read(place) for place in range(counted)]
-        joined = {
-            view: type(first)(*(np.concatenate(x) for x in zip(*(r.views[view] for r in read))))
-            for view, first in read[0].views.items()
-        }
+        joined = jax.tree.map(lambda *parts: np.concatenate(parts), *[r.views for r in read])
         labels = table["query_labels"][:counted].ravel()
         views = view_statistics(joined, labels, experiment.config.head.condition)
     return Analysis(
@@ -121,9 +118,8 @@ def analyse(experiment: Experiment, params: Any, task: Mapping[str, Any]) -> Ana
 def confusion(prediction: np.ndarray, table: Table, classes: int) -> np.ndarray:
     """Number of queries by class (rows) and answer (columns), of predictions [N, Q]."""
     counts = np.zeros((classes, classes), np.int64)
-    np.add.at(
-        counts, (_classes_of(table, table["query_labels"]), _classes_of(table, prediction)), 1
-    )
+    cells = _classes_of(table, table["query_labels"]), _classes_of(table, prediction)
+    np.add.at(counts, cells, 1)
     return counts
 
 

@@ -19,9 +19,7 @@ def line_chart(points: Sequence[tuple[float, float]], label: str) -> Markup:
         tag("text", short(steps[-1]), x=_WIDTH - _RIGHT, y=_HEIGHT - 6, text_anchor="end"),
     ]
     frame = f"M{_LEFT} {_TOP}V{_HEIGHT - _BOTTOM}H{_WIDTH - _RIGHT}"
-    places = [
-        (_across(x, steps[0], steps[-1]), _up(y, low, high)) for x, y in points
-    ]  # in pixels
+    places = [(_across(x, steps[0], steps[-1]), _up(y, low, high)) for x, y in points]  # in pixels
     line = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
     dots = [tag("circle", cx=f"{x:.1f}", cy=f"{y:.1f}", r=2.5, class_="dot") for x, y in places]
     return tag(
@@ -40,9 +38,7 @@ def line_chart(points: Sequence[tuple[float, float]], label: str) -> Markup:
 def bar(share: float) -> Markup:
     """A share 0..1 as a bar; the number stands beside it, so it is hidden from readers."""
     width = 100 * min(max(share, 0), 1)
-    return tag(
-        "span", tag("span", style=f"width:{width:.1f}%"), class_="bar", aria_hidden="true"
-    )
+    return tag("span", tag("span", style=f"width:{width:.1f}%"), class_="bar", aria_hidden="true")
 
 
 def short(value: float) -> str:

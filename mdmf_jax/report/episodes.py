@@ -91,7 +91,8 @@ class EpisodeReader:
             choice,
         )
         found = jax.tree.map(np.asarray, found)
-        views = {view: QueryViews(*scores) for view, scores in found["views"].items()}
+        seen = found["views"]
+        views = {view: QueryViews(*seen[view]) for view in VIEWS if view in seen}
         trusted = trusted_view(views) if views else None
         queries = []
         for q, (label, answer) in enumerate(zip(labels, answers, strict=True)):

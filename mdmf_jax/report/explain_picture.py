@@ -62,7 +62,7 @@ def draw_explanation(told: Mapping[str, Any], head: Any, title: str, files: list
     shown = shown[:_MOST_CLASSES]
     with matplotlib.rc_context(STYLE):
         width = max(7.0, panel_inches(panels) * len(panels))
-        heights = [panel_inches(panels) + 0.45, 0.9 + 0.42 * len(shown)]
+        heights = [panel_inches(panels) + 0.75, 0.9 + 0.42 * len(shown)]
         figure = Figure(figsize=(width, sum(heights) + 1.1), layout="constrained")
         figure.suptitle(_heading(told, title, note), fontsize=10, parse_math=False)
         above, below = figure.subfigures(2, 1, height_ratios=heights)

@@ -14,7 +14,7 @@ class Markup(str):
     """Text that is markup already."""
 
 
-def tag(name: str, *children: Any, **attributes: Any) -> Markup:
+def tag(name: str, /, *children: Any, **attributes: Any) -> Markup:
     """An element.
 
     Args:

@@ -1,12 +1,14 @@
 """The picture of an alignment: two clips, the similarity of their frames, and OTAM's path."""
 
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mdmf_jax.data.geometry import resize_short_side
 from mdmf_jax.report.alignment_path import alignment_path
 from mdmf_jax.report.markup import allowed
 
@@ -19,10 +21,12 @@ STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "mdmf_jax",
     "text.usetex": False,
-    "image.interpolation": "nearest",
+    "image.interpolation": "none",  # an SVG then holds the frames as they are
 }
+_METADATA = ("Date", "Creator", "Format", "Type")  # left out
 INK, PATH = "#1b1f24", "#d95f02"
-_FAINTEST = 0.02  # probabilities below it are not drawn
+_FAINTEST = 0.04  # probabilities below it are not drawn
+_FRAME = 48  # short side of the frames, pixels
 _DOT = 0.55  # diameter of the dot of probability 1, in cells
 
 
@@ -57,16 +61,17 @@ def alignment_svg(panels: Sequence[Panel], query: np.ndarray, support: np.ndarra
 
     with matplotlib.rc_context(STYLE):
         side = panel_inches(panels)
-        figure = Figure(figsize=(side * len(panels), side + 0.45), layout="constrained")
+        figure = Figure(figsize=(side * len(panels), side + 0.75), layout="constrained")
         draw_panels(figure, panels, query, support)
         buffer = io.BytesIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return buffer.getvalue()
+        figure.savefig(buffer, format="svg", metadata=dict.fromkeys(_METADATA))
+    # Hundredths of a point are enough. A dot within the data of a frame cannot be.
+    return re.sub(rb"(\.\d\d)\d+", rb"\1", buffer.getvalue())
 
 
 def panel_inches(panels: Sequence[Panel]) -> float:
     """Width of a panel: enough to tell its frames apart."""
-    return max(3.2, 0.3 * max(max(panel.similarity.shape) for panel in panels))
+    return max(3.0, 0.3 * max(max(panel.similarity.shape) for panel in panels))
 
 
 def draw_panels(
@@ -94,10 +99,10 @@ def _draw(axes: "Axes", panel: Panel, query: np.ndarray, support: np.ndarray) ->
     low, high = float(cosines.min()), float(cosines.max())
     # The darkest blue stays unused: dots and rings are to be seen on every cell.
     top = high + 0.5 * max(high - low, 1e-3)
-    axes.imshow(cosines, cmap="Blues", vmin=low, vmax=top, extent=(0, columns, rows, 0), zorder=1)
-    for number, frame in enumerate(query):
+    axes.pcolormesh(cosines, cmap="Blues", vmin=low, vmax=top, zorder=1)
+    for number, frame in enumerate(_small(query)):
         _frame(axes, frame, -1.15, number)
-    for number, frame in enumerate(support):
+    for number, frame in enumerate(_small(support)):
         _frame(axes, frame, number, -1.15)
     _dots(axes, panel.path, {"color": PATH, "linewidths": 0})
     if panel.back is not None:
@@ -112,6 +117,10 @@ def _draw(axes: "Axes", panel: Panel, query: np.ndarray, support: np.ndarray) ->
     axes.spines[:].set_visible(False)
     span = f"cosines {low:.2f} (white) to {high:.2f} (blue)"
     axes.set_title(f"{allowed(panel.title)}\n{span}", fontsize=9, parse_math=False)
+
+
+def _small(frames: np.ndarray) -> np.ndarray:
+    return resize_short_side(frames, min(_FRAME, *frames.shape[1:3]))
 
 
 def _dots(axes: "Axes", path: np.ndarray, look: dict) -> None:

@@ -9,9 +9,7 @@ from mdmf_jax.report.markup import Markup, tag
 def section(identifier: str, title: str, *content: Any) -> Markup:
     """A part of the page with a heading."""
     heading = tag("h2", title, id=f"{identifier}-title")
-    return tag(
-        "section", heading, content, id=identifier, aria_labelledby=f"{identifier}-title"
-    )
+    return tag("section", heading, content, id=identifier, aria_labelledby=f"{identifier}-title")
 
 
 def table(

@@ -34,7 +34,10 @@ def layer_norm(config: TowerConfig, dtype: jnp.dtype, name: str | None = None) -
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention. [N, L, D] -> [N, L, D]. `causal`: no look at later tokens."""
+    """Multi-head attention of queries [N, M, D] to tokens [N, L, D] -> [N, M, D].
+
+    `causal`: no look at later tokens.
+    """
 
     config: TowerConfig
     causal: bool = False
@@ -42,23 +45,23 @@ class Attention(nn.Module):
     implementation: str = "auto"
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, queries: jax.Array, tokens: jax.Array) -> jax.Array:
         size, heads = self.config.hidden_size, self.config.num_attention_heads
         inward = nn.initializers.normal(size**-0.5)
         outward = nn.initializers.normal((2 * self.config.num_hidden_layers * size) ** -0.5)
 
-        def project(name: str) -> jax.Array:
+        def project(name: str, x: jax.Array) -> jax.Array:
             y = nn.Dense(size, kernel_init=inward, dtype=self.dtype, name=name)(x)
             return y.reshape(*y.shape[:-1], heads, size // heads)  # [N, L, heads, D / heads]
 
         mixed = attention(
-            project("q_proj"),
-            project("k_proj"),
-            project("v_proj"),
+            project("q_proj", queries),
+            project("k_proj", tokens),
+            project("v_proj", tokens),
             causal=self.causal,
             implementation=self.implementation,
         )
-        mixed = mixed.reshape(x.shape)
+        mixed = mixed.reshape(queries.shape)
         return nn.Dense(size, kernel_init=outward, dtype=self.dtype, name="out_proj")(mixed)
 
 
@@ -79,18 +82,25 @@ class MLP(nn.Module):
 
 
 class EncoderLayer(nn.Module):
-    """Pre-norm transformer block. [N, L, D] -> [N, L, D]."""
+    """Pre-norm transformer block. [N, L, D] -> [N, L, D].
+
+    With `first_only` it computes the first token only, from all tokens: [N, L, D] -> [N, 1, D].
+    """
 
     config: TowerConfig
     causal: bool = False
     dtype: jnp.dtype = jnp.float32
     attention: str = "auto"
+    first_only: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         normed = layer_norm(self.config, self.dtype, "layer_norm1")(x)
-        attend = Attention(self.config, self.causal, self.dtype, self.attention, name="self_attn")
-        x = x + attend(normed)
+        # One query is too little for cuDNN.
+        implementation = "xla" if self.first_only else self.attention
+        attend = Attention(self.config, self.causal, self.dtype, implementation, name="self_attn")
+        count = 1 if self.first_only else x.shape[1]
+        x = x[:, :count] + attend(normed[:, :count], normed)
         normed = layer_norm(self.config, self.dtype, "layer_norm2")(x)
         return x + MLP(self.config, self.dtype, name="mlp")(normed)
 
@@ -101,6 +111,7 @@ class EncoderLayers(nn.Module):
     With `remat` a backward pass keeps the input of each block only and computes the rest again.
     With `scan` one block is compiled and runs in a loop over the parameters of all, which are
     put together at every call; the parameters themselves are the same as without.
+    With `first_only` the last block computes the first token only: [N, L, D] -> [N, 1, D].
     """
 
     config: TowerConfig
@@ -109,18 +120,20 @@ class EncoderLayers(nn.Module):
     attention: str = "auto"
     remat: bool = False
     scan: bool = False
+    first_only: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         options = (self.config, self.causal, self.dtype, self.attention)
-        names = [str(index) for index in range(self.config.num_hidden_layers)]
-        if self.scan and not self.is_initializing():
-            each = [self.variables["params"][name] for name in names]
-            return scan_blocks(EncoderLayer(*options, parent=None), each, x, self.remat)
         layer = nn.remat(EncoderLayer) if self.remat else EncoderLayer
-        for name in names:
-            x = layer(*options, name=name)(x)
-        return x
+        *names, last = (str(index) for index in range(self.config.num_hidden_layers))
+        if self.scan and names and not self.is_initializing():
+            each = [self.variables["params"][name] for name in names]
+            x = scan_blocks(EncoderLayer(*options, parent=None), each, x, self.remat)
+        else:
+            for name in names:
+                x = layer(*options, name=name)(x)
+        return layer(*options, self.first_only, name=last)(x)
 
 
 def scan_blocks(block: nn.Module, params: Sequence[Any], x: jax.Array, remat: bool) -> jax.Array:
@@ -141,7 +154,7 @@ def scan_blocks(block: nn.Module, params: Sequence[Any], x: jax.Array, remat: bo
 
 
 class Encoder(nn.Module):
-    """Transformer without embeddings and final LayerNorm. [N, L, D] -> [N, L, D]."""
+    """Transformer without embeddings and final LayerNorm; see `EncoderLayers`."""
 
     config: TowerConfig
     causal: bool = False
@@ -149,6 +162,7 @@ class Encoder(nn.Module):
     attention: str = "auto"
     remat: bool = False
     scan: bool = False
+    first_only: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -159,6 +173,7 @@ class Encoder(nn.Module):
             self.attention,
             self.remat,
             self.scan,
+            self.first_only,
             name="layers",
         )
         return layers(x)

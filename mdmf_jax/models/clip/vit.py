@@ -73,6 +73,7 @@ class VisionTransformer(nn.Module):
             attention=self.attention,
             remat=self.remat,
             scan=self.scan,
+            first_only=True,  # nothing else of the last block is used
             name="encoder",
         )
         x = encoder(x)
