@@ -1,6 +1,7 @@
 # make demo   train on demo videos, then recognise unseen classes (results in runs/demo)
 # make compare-demo   train every method on the demo and compare them (runs/compare-demo)
 # make test   run the tests
+# make soak   kill training runs (kill -9, SIGTERM) and check that they go on
 # make fuzz   feed the parsers with damaged and hostile inputs for ten minutes
 # make lint   check style
 # make PYTHON=/path/to/python3.12 test   with another Python; it gets an environment of its own
@@ -13,7 +14,7 @@ VENV := .venv$(if $(filter python3,$(PYTHON)),,-$(VERSION))
 REQUIREMENTS := $(if $(filter 3.11,$(VERSION)),requirements.lock,requirements.txt)
 BIN := $(VENV)/bin
 
-.PHONY: demo compare-demo test fuzz lint
+.PHONY: demo compare-demo test soak fuzz lint
 demo: $(VENV)/installed
 	$(BIN)/python train.py --config=configs/demo.py --workdir=runs/demo
 
@@ -29,6 +30,10 @@ compare-demo: $(VENV)/installed
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow"
+
+soak: $(VENV)/installed
+	$(BIN)/python tests/soak/soak.py --kills 20
+	$(BIN)/python -m pytest -m slow tests/training/test_preemption.py
 
 fuzz: $(VENV)/installed
 	$(BIN)/python tests/fuzz/fuzz.py --minutes 10

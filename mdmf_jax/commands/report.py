@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint",
         metavar="RUN",
-        help="run or checkpoint of an eval_*.json that lies elsewhere",
+        help="run or checkpoint, if it has moved",
     )
     parser.add_argument(
         "--entry", metavar="NAME", help="method of a comparison to look into; the first by default"
@@ -78,7 +78,7 @@ def _comparison(results, options: argparse.Namespace) -> str:
     if options.numbers_only:
         return comparison_page(results)
     name = options.entry or results["entries"][0]["name"]
-    evaluation = entry_evaluation(results, name)
+    evaluation = entry_evaluation(results, name, options.checkpoint)
     return comparison_page(results, name, *_looked_into(evaluation, options))
 
 

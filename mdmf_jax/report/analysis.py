@@ -10,7 +10,7 @@ import numpy as np
 from mdmf_jax.evaluation.metrics import episode_metrics
 from mdmf_jax.experiment import Experiment
 from mdmf_jax.recognition.encoding import picture
-from mdmf_jax.report.episodes import EpisodeReader, HardQuery
+from mdmf_jax.report.episodes import VIEWS, EpisodeReader, HardQuery
 from mdmf_jax.report.view_statistics import prompt_statistics, view_statistics
 
 EPISODES = 1000  # answered for the confusions
@@ -102,7 +102,9 @@ def analyse(experiment: Experiment, params: Any, task: Mapping[str, Any]) -> Ana
         read = [reader.read(place) for place in range(counted)]
         joined = jax.tree.map(lambda *parts: np.concatenate(parts), *[r.views for r in read])
         labels = table["query_labels"][:counted].ravel()
-        views = view_statistics(joined, labels, experiment.config.head.condition)
+        views = view_statistics(
+            {view: joined[view] for view in VIEWS}, labels, experiment.config.head.condition
+        )
     return Analysis(
         names=names,
         task=dict(task),

@@ -5,7 +5,7 @@ from typing import Any
 from mdmf_jax.evaluation.tables import percent
 from mdmf_jax.report import markup
 from mdmf_jax.report.analysis import Analysis, Clip, HardEpisode, Mistake
-from mdmf_jax.report.charts import bar
+from mdmf_jax.report.charts import barred
 from mdmf_jax.report.explain_picture import explanation_panels
 from mdmf_jax.report.markup import Markup, tag
 from mdmf_jax.report.panels import alignment_svg
@@ -97,7 +97,8 @@ def hardest_section(analysis: Analysis, head: Any) -> Markup:
             "The episodes with the fewest right answers. Of each, the query that was furthest "
             "from right is aligned with the class it was taken for and with its own class. Rows "
             "are the frames of the query, columns those of the class; dots show where the soft "
-            "alignment passes, their area is the probability.",
+            "alignment passes, their area is the probability. Where a class has several videos "
+            "its first is shown, and the views compare with the mean of all.",
         ),
         [_hard_card(analysis, episode, head) for episode in analysis.hardest],
     )
@@ -109,7 +110,9 @@ def _hard_card(analysis: Analysis, episode: HardEpisode, head: Any) -> Markup:
     rows = [_query_row(query, names) for query in episode.queries]
     worst = episode.queries[episode.worst]
     title = f"Episode {episode.number}: {right} of {len(rows)} queries right"
-    headers = ["class of the query", "answer", "prompt", "trusted view"]
+    headers = ["class of the query", "answer"]
+    headers += [] if worst.prompt is None else ["prompt"]
+    headers += ["trusted view"] if worst.trusted else []
     headers += [f"{view} view: own class / answer" for view in worst.posteriors]
     drawings = [
         _alignment(worst, place, words, clip, episode.query, head, names)
@@ -123,29 +126,36 @@ def _hard_card(analysis: Analysis, episode: HardEpisode, head: Any) -> Markup:
         tag("h3", title),
         table(f"Queries of episode {episode.number}", headers, rows, class_="queries"),
         tag("div", drawings, class_="cards"),
-        class_="card",
+        class_="card wide",
     )
 
 
 def _query_row(query, names: list[str]) -> list[Any]:
     wrong = None if query.answer == query.label else "wrong"
-    prompt = "-"
+    row = [markup.name(names[query.label])]
+    row.append(tag("span", markup.name(names[query.answer]), class_=wrong))
     if query.prompt is not None:
-        prompt = [markup.name(names[query.prompt]), f" ({percent(query.prompt_probability)})"]
-    shares = [f"{percent(own)} / {percent(got)}" for own, got in query.posteriors.values()]
-    answer = tag("span", markup.name(names[query.answer]), class_=wrong)
-    return [markup.name(names[query.label]), answer, prompt, query.trusted or "-", *shares]
+        row.append([markup.name(names[query.prompt]), f" ({percent(query.prompt_probability)})"])
+    row += [query.trusted] if query.trusted else []
+    shares = query.posteriors.values()
+    return row + [f"{percent(own)} / {percent(answer)}" for own, answer in shares]
 
 
 def _alignment(query, place, words, clip, asked, head, names) -> Markup:
     told = {"similarity": {k: v[place] for k, v in query.similarity.items()}}
     panels, note = explanation_panels(told | {"trusted": query.trusted}, head)
-    drawing = alignment_svg(panels, asked.frames, clip.frames)
     title = f"Query of {names[query.label]} with {words}, {names[place]}"
-    alt = f"{title}: similarity of the frames of {asked.name} and {clip.name}, and alignment"
+    drawings = [
+        tag(
+            "img",
+            src=data_address(alignment_svg(panel, asked.frames, clip.frames), "image/svg+xml"),
+            alt=f"{title}, {panel.title}: similarity and alignment of {asked.name} and {clip.name}",
+            class_="drawing",
+        )
+        for panel in panels
+    ]
     caption = [f"{words}: ", markup.name(names[place]), f". {note}" if note else None]
-    picture = tag("img", src=data_address(drawing, "image/svg+xml"), alt=alt, class_="drawing")
-    return tag("figure", picture, tag("figcaption", caption))
+    return tag("figure", tag("div", drawings, class_="panels"), tag("figcaption", caption))
 
 
 def prompt_section(analysis: Analysis) -> Markup | None:
@@ -154,20 +164,20 @@ def prompt_section(analysis: Analysis) -> Markup | None:
     if found is None:
         return None
     rows = [
-        ["queries given the text of their own class", bar(found["right"]), percent(found["right"])],
-        ["the same by chance", bar(found["chance"]), percent(found["chance"])],
+        ["queries given the text of their own class", barred(found["right"])],
+        ["the same by chance", barred(found["chance"])],
     ]
     for key, words in (("accuracy_right", "the right"), ("accuracy_wrong", "a wrong")):
         if found[key] is not None:
             line = f"accuracy of queries with {words} text"
-            rows.append([line, bar(found[key]), percent(found[key])])
+            rows.append([line, barred(found[key])])
     classes = sorted(found["per_class"].items(), key=lambda item: item[1])
-    by_class = [[markup.name(label), bar(share), percent(share)] for label, share in classes]
-    headers = ["class", "", "right prompt"]
+    by_class = [[markup.name(label), barred(share)] for label, share in classes]
+    headers = ["class", "right prompt"]
     return section(
         "prompts",
         "Prompts (PPS)",
-        table("Prompts of the queries", ["figure", "", "share"], rows),
+        table("Prompts of the queries", ["figure", "share"], rows),
         tag(
             "details",
             tag("summary", "By class"),
@@ -189,11 +199,11 @@ def view_section(analysis: Analysis, condition: str | None) -> Markup | None:
         ["no view would teach" if view == "neither" else f"the {view} view would teach", x]
         for view, x in found["teachers"].items()
     ]
-    written = [[words, bar(share), percent(share)] for words, share in rows]
+    written = [[words, barred(share)] for words, share in rows]
     return section(
         "views",
         "Views and distillation",
-        table(f"Views on {found['queries']:,} queries", ["figure", "", "share"], written),
+        table(f"Views on {found['queries']:,} queries", ["figure", "share"], written),
         tag(
             "p",
             "Trusted is the view whose largest visual posterior is the higher one. A view would "

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from mdmf_jax.report.markup import Markup, tag
+from mdmf_jax.evaluation.tables import percent
+from mdmf_jax.report.markup import Markup, join, tag
 
 _WIDTH, _HEIGHT = 300, 150
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 8, 8, 22
@@ -35,10 +36,12 @@ def line_chart(points: Sequence[tuple[float, float]], label: str) -> Markup:
     )
 
 
-def bar(share: float) -> Markup:
-    """A share 0..1 as a bar; the number stands beside it, so it is hidden from readers."""
+def barred(share: float) -> Markup:
+    """A share 0..1 as a bar, which is hidden from those who listen, and as a number."""
     width = 100 * min(max(share, 0), 1)
-    return tag("span", tag("span", style=f"width:{width:.1f}%"), class_="bar", aria_hidden="true")
+    filled = tag("span", style=f"width:{width:.1f}%")
+    drawn = tag("span", filled, class_="bar", aria_hidden="true")
+    return join(drawn, " ", tag("span", percent(share), class_="number"))
 
 
 def short(value: float) -> str:

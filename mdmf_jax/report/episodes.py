@@ -6,16 +6,13 @@ from functools import cached_property
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from mdmf_jax.evaluation.diagnosis import diagnoser
 from mdmf_jax.experiment import Experiment
-from mdmf_jax.ops.alignment import frame_costs
-from mdmf_jax.ops.similarity import pairwise_cosine
 from mdmf_jax.report.view_statistics import QueryViews, posterior, trusted_view
 
 VIEWS = ("local", "global")
-_TOKENS = {"text": 0, "first_frame": 1}
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,8 @@ class EpisodeReader:
         self._head = params["head"]
         self._features = np.asarray(experiment.features(params["encoder"], part))
         self._texts = np.asarray(experiment.class_texts[part])
-        self._run = jax.jit(self._diagnose)
+        options = experiment.config.head
+        self._run = diagnoser(experiment.head, options.text_token if self.has_views else None)
 
     @cached_property
     def has_views(self) -> bool:
@@ -94,47 +92,26 @@ class EpisodeReader:
         seen = found["views"]
         views = {view: QueryViews(*seen[view]) for view in VIEWS if view in seen}
         trusted = trusted_view(views) if views else None
-        queries = []
-        for q, (label, answer) in enumerate(zip(labels, answers, strict=True)):
-            logits = found["logits"][q]
-            posteriors = {}
-            for view, scores in views.items():
-                shares = posterior(scores.visual[q])
-                posteriors[view] = float(shares[label]), float(shares[answer])
-            probability = None
-            if choice is not None:
-                probability = float(found["prompt_probability"][q, choice[q]])
-            queries.append(
-                HardQuery(
-                    label=int(label),
-                    answer=int(answer),
-                    gap=float(logits[answer] - logits[label]),
-                    prompt=None if choice is None else int(choice[q]),
-                    prompt_probability=probability,
-                    trusted=None if trusted is None else str(trusted[q]),
-                    posteriors=posteriors,
-                    similarity={k: v[q] for k, v in found["similarity"].items()},
-                )
-            )
+        queries = [
+            _query(q, found, views, trusted, choice, int(label), int(answer))
+            for q, (label, answer) in enumerate(zip(labels, answers, strict=True))
+        ]
         return ReadEpisode(queries, views)
 
-    def _diagnose(self, head, support, query, prompts, choice) -> dict[str, Any]:
-        """Logits [Q, W], view scores, prompt probabilities and similarities [Q, W, T, S]."""
-        output = self._experiment.head(head, support, query, prompts, prompt_choice=choice)
-        seen = output.diagnostics
-        result = {"logits": output.logits, "views": {}, "similarity": {}}
-        if choice is not None:
-            result["prompt_probability"] = seen["prompt_probability"]
-        for view in (*VIEWS, "plain"):
-            if f"{view}_prototypes" not in seen:
-                continue
-            queries, prototypes = seen[f"{view}_query"], seen[f"{view}_prototypes"]
-            result["similarity"][view] = 1 - frame_costs(queries[:, 1:], prototypes[:, 1:])
-            if self.has_views:
-                token = _TOKENS[self._experiment.config.head.text_token]
-                text = pairwise_cosine(queries[:, token], prototypes[:, token])
-                result["views"][view] = text, -seen[f"{view}_distance"]
-        if not result["similarity"]:
-            first = jnp.asarray(support)[:, 0]
-            result["similarity"]["frames"] = 1 - frame_costs(query, first)
-        return result
+
+def _query(q: int, found, views, trusted, choice, label: int, answer: int) -> HardQuery:
+    logits, posteriors = found["logits"][q], {}
+    for view, scores in views.items():
+        shares = posterior(scores.visual[q])
+        posteriors[view] = float(shares[label]), float(shares[answer])
+    given = None if choice is None else int(choice[q])
+    return HardQuery(
+        label=label,
+        answer=answer,
+        gap=float(logits[answer] - logits[label]),
+        prompt=given,
+        prompt_probability=None if given is None else float(found["prompt_probability"][q, given]),
+        trusted=None if trusted is None else str(trusted[q]),
+        posteriors=posteriors,
+        similarity={branch: cosines[q] for branch, cosines in found["similarity"].items()},
+    )

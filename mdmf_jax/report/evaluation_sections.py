@@ -5,16 +5,17 @@ from typing import Any
 
 from mdmf_jax.evaluation.tables import percent, with_interval
 from mdmf_jax.report import markup
-from mdmf_jax.report.charts import bar, line_chart, short
+from mdmf_jax.report.charts import barred, line_chart, short
 from mdmf_jax.report.events import Curve
 from mdmf_jax.report.markup import Markup, tag
 from mdmf_jax.report.sources import Evaluation
 from mdmf_jax.report.tables import section, settings_list, table
 
 _MOST_POINTS = 400
-# In this order; what a run wrote besides comes after them.
+# In this order; what a run wrote besides comes after them, but not these.
+_HIDDEN = {"train/updated", "train/skipped", "validation/interval95"}
 _CURVES = {
-    "train/total": "training loss",
+    "train/loss": "training loss",
     "train/accuracy": "training accuracy",
     "validation/accuracy": "validation accuracy",
     "train/prompt_accuracy": "training: right prompts",
@@ -22,8 +23,6 @@ _CURVES = {
     "train/cross_entropy": "cross entropy",
     "train/class": "class loss",
     "train/distillation": "distillation loss",
-    "train/gradient_norm": "norm of the gradient",
-    "train/learning_rate": "learning rate",
     "train/episodes_per_second": "episodes a second",
 }
 
@@ -67,9 +66,9 @@ def class_section(evaluation: Evaluation) -> Markup:
     parts = []
     for number, metrics in enumerate(evaluation.tasks.values()):
         shares = sorted(metrics["per_class"].items(), key=lambda item: item[1])
-        rows = [[markup.name(label), bar(share), percent(share)] for label, share in shares]
+        rows = [[markup.name(label), barred(share)] for label, share in shares]
         caption = f"{task_words(metrics)}: share of right answers, lowest first"
-        written = table(caption, ["class", "", "accuracy"], rows)
+        written = table(caption, ["class", "accuracy"], rows)
         if number:
             written = tag("details", tag("summary", task_words(metrics)), written)
         parts.append(written)
@@ -79,7 +78,7 @@ def class_section(evaluation: Evaluation) -> Markup:
 def curves_section(curves: Mapping[str, Curve]) -> Markup | None:
     """Charts of the training; None without any."""
     drawn = []
-    for name in [*_CURVES, *sorted(curves.keys() - _CURVES.keys())]:
+    for name in [*_CURVES, *sorted(curves.keys() - _CURVES.keys() - _HIDDEN)]:
         points = curves.get(name)
         if not points or len(points) < 2:
             continue

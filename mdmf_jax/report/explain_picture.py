@@ -39,8 +39,7 @@ def explanation_panels(told: Mapping[str, Any], head: Any) -> tuple[list[Panel],
         trusted = " (trusted)" if name == told["trusted"] else ""
         title = "without context" if name == "plain" else f"{name} view{trusted}"
         panels.append(panel_of(title, cosines, *options))
-    note = "The views compare the query with the mean of the class's videos; one is shown."
-    return panels, note if aligns else f"{note} The method compares segments; OTAM would align so."
+    return panels, "" if aligns else "The method compares segments; OTAM would align so."
 
 
 def draw_explanation(told: Mapping[str, Any], head: Any, title: str, files: list[Path]) -> None:
@@ -82,6 +81,8 @@ def _heading(told: Mapping[str, Any], title: str, note: str) -> str:
         lines.append(
             f"score {told['score']:.3f} below the threshold {told['threshold']:.3f}: unknown"
         )
+    if told["trusted"]:
+        lines.append("The views compare the query with the mean of the class's videos.")
     lines += [note] if note else []
     return "\n".join(textwrap.shorten(allowed(line), 110, placeholder="…") for line in lines)
 

@@ -54,6 +54,8 @@ def evaluation_page(evaluation: Evaluation, analysis: Analysis | None, head: Any
         f"{with_interval(best)} over {best['episodes']:,} episodes, seed "
         f"{evaluation.facts['seed']}."
     )
+    if evaluation.checkpoint is None:
+        summary += " The method was not trained."
     return _page(title, summary, parts)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mdmf_jax.data.geometry import resize_short_side
-from mdmf_jax.report.alignment_path import alignment_path
+from mdmf_jax.evaluation.alignment_path import alignment_path
 from mdmf_jax.report.markup import allowed
 
 if TYPE_CHECKING:
@@ -54,15 +54,15 @@ def panel_of(
     return Panel(title, np.asarray(similarity), path, back)
 
 
-def alignment_svg(panels: Sequence[Panel], query: np.ndarray, support: np.ndarray) -> bytes:
-    """An SVG of panels side by side; frames uint8 [T, h, w, 3] and [S, h, w, 3]."""
+def alignment_svg(panel: Panel, query: np.ndarray, support: np.ndarray) -> bytes:
+    """An SVG of one panel; frames uint8 [T, h, w, 3] and [S, h, w, 3]."""
     import matplotlib
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(STYLE):
-        side = panel_inches(panels)
-        figure = Figure(figsize=(side * len(panels), side + 0.75), layout="constrained")
-        draw_panels(figure, panels, query, support)
+        side = panel_inches([panel])
+        figure = Figure(figsize=(side, side + 0.75), layout="constrained")
+        draw_panels(figure, [panel], query, support)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="svg", metadata=dict.fromkeys(_METADATA))
     # Hundredths of a point are enough. A dot within the data of a frame cannot be.

@@ -72,6 +72,11 @@ def load(evaluation: Evaluation, task: Task) -> tuple[Experiment, Any]:
       UserError: the checkpoint, the data or the CLIP is missing, damaged or does not fit.
     """
     if evaluation.checkpoint is not None:
+        if not evaluation.checkpoint.is_dir():
+            raise CheckpointError(
+                f"{evaluation.checkpoint}: there is no checkpoint to answer episodes; give "
+                "--checkpoint=RUN, or --numbers-only for a report without examples"
+            )
         experiment, params, _, _ = load_checkpoint(evaluation.checkpoint, task)
         return experiment, params
     experiment = Experiment(adapted(from_config_dict(evaluation.facts["settings"]), task))
@@ -112,11 +117,6 @@ def _of_file(path: Path, content: dict[str, Any], checkpoint: str | Path | None)
     found = Path(checkpoint) if checkpoint else None
     if found is None and step is not None:
         found = run / FOLDER / str(step)
-        if not found.is_dir():
-            raise CheckpointError(
-                f"{path}: its checkpoint of step {step} is not beside it; give --checkpoint=RUN, "
-                "or --numbers-only for a report without examples"
-            )
     metrics = {k: content[k] for k in (*sorted(_METRICS), "prompt_accuracy") if k in content}
     tasks = {task_name(content["way"], content["shot"]): metrics}
     facts = {name: content[name] for name in _FACTS}
@@ -124,23 +124,22 @@ def _of_file(path: Path, content: dict[str, Any], checkpoint: str | Path | None)
     return Evaluation(tasks, {}, content["part"], facts, found, curves)
 
 
-def entry_evaluation(results: Mapping[str, Any], name: str | None) -> Evaluation:
+def entry_evaluation(
+    results: Mapping[str, Any], name: str | None, checkpoint: str | Path | None = None
+) -> Evaluation:
     """The evaluation of one entry of a comparison, the first if no name is given.
+
+    Args:
+      checkpoint: the entry's run or checkpoint, if it has moved.
 
     Raises:
       ConfigError: there is no such entry.
-      CheckpointError: its run is not where it was.
     """
     entries = {entry["name"]: entry for entry in results["entries"]}
     entry = entries.get(name) if name else results["entries"][0]
     if entry is None:
         raise ConfigError(f"--entry is {name!r}; the comparison has {', '.join(entries)}")
-    place = entry.get("checkpoint") or entry.get("folder")
-    if place and not Path(place).is_dir():
-        raise CheckpointError(
-            f"{place}, the run of {entry['name']}, is not there; start where the comparison was "
-            "made, or add --numbers-only"
-        )
+    place = checkpoint or entry.get("checkpoint") or entry.get("folder")
     task = results["task"]
     metrics = {k: entry[k] for k in ("accuracy", "interval95", "per_class", "prompt_accuracy")}
     metrics |= {k: task[k] for k in ("way", "shot", "queries", "episodes")}

@@ -54,7 +54,9 @@ def view_statistics(
 
 
 def _teachers(views: Mapping[str, QueryViews], condition: str) -> dict[str, float]:
-    local, other = ([posterior(part).max(-1) for part in view] for view in views.values())
+    local, other = (
+        [posterior(part).max(-1) for part in views[name]] for name in ("local", "global")
+    )
     text, visual = local[0] >= other[0], local[1] >= other[1]
     leads = {
         "text": (text, ~text),
@@ -62,8 +64,9 @@ def _teachers(views: Mapping[str, QueryViews], condition: str) -> dict[str, floa
         "text_and_visual": (text & visual, ~text & ~visual),
         "none": (np.ones_like(text), np.ones_like(text)),
     }[condition]
-    shares = {name: float(lead.mean()) for name, lead in zip(views, leads, strict=True)}
-    return shares | {"neither": float((~leads[0] & ~leads[1]).mean())}
+    local_leads, global_leads = (float(lead.mean()) for lead in leads)
+    neither = float((~leads[0] & ~leads[1]).mean())
+    return {"local": local_leads, "global": global_leads, "neither": neither}
 
 
 def prompt_statistics(

@@ -14,8 +14,9 @@ from mdmf_jax import cli
 from mdmf_jax.classifier import FewShotClassifier
 from mdmf_jax.errors import UserError
 from mdmf_jax.exported.load_exported import ExportError, load_exported
-from mdmf_jax.exported.writer import export_model, export_path
-from mdmf_jax.models.mdmf import MDMFConfig
+from mdmf_jax.exported.writer import export_model
+from mdmf_jax.methods import config_class
+from mdmf_jax.recognition.calibration import Calibration
 from mdmf_jax.recognition.clips import ClipReader
 from mdmf_jax.recognition.model import Model, head_shapes
 from mdmf_jax.recognition.settings import settings_of_clip
@@ -45,36 +46,42 @@ assert not REFUSED & {name.partition(".")[0] for name in sys.modules}
 """
 
 
-@pytest.fixture(scope="module")
-def mdmf(clip_folder) -> Model:
-    """CLIP-MDMF with a head of random numbers."""
+def model_of(clip_folder, method: str, **head) -> Model:
+    """A method with parameters of random numbers."""
     clip = load_clip(clip_folder)
-    settings = replace(
-        settings_of_clip(clip.config, "mdmf"), frames=3, head=MDMFConfig(heads=2, hidden=16)
-    )
+    settings = settings_of_clip(clip.config, method)
+    settings = replace(settings, frames=3, head=config_class(method)(**head))
     rng = np.random.default_rng(0)
     shapes = head_shapes(settings, clip)
-    head = jax.tree.map(lambda x: rng.normal(0.3, 0.3, x.shape).astype(np.float32), shapes)
-    return Model(settings, clip, head)
+    drawn = jax.tree.map(lambda x: rng.normal(0.3, 0.3, x.shape).astype(np.float32), shapes)
+    return Model(settings, clip, drawn)
 
 
 @pytest.fixture(scope="module")
-def fitted(mdmf, support_folder, tmp_path_factory):
-    """CLIP-MDMF fitted on 2, 1 and 3 videos, its folder, and the folder it was exported to."""
+def clips(clip_folder, by_class):
+    """All test videos, and the same as the exported model takes them [N, T, S, S, 3]."""
+    reader = ClipReader(model_of(clip_folder, "mean_pool").settings)
+    videos = [path for paths in by_class.values() for path in paths]
+    return videos, np.stack([reader.read(video).views[0] for video in videos])
+
+
+@pytest.fixture(scope="module")
+def fitted(clip_folder, support_folder, clips, tmp_path_factory):
+    """CLIP-MDMF fitted on 2, 1 and 3 videos, its folder, and the folder it was exported to.
+
+    The threshold is such that some of the videos are unknown.
+    """
     root = tmp_path_factory.mktemp("exported")
-    classifier = FewShotClassifier(mdmf).fit(support_folder)
+    model = model_of(clip_folder, "mdmf", heads=2, hidden=16, bidirectional=False)
+    classifier = FewShotClassifier(model).fit(support_folder)
+    logits, *_ = classifier._logits(clips[0], "raise")
+    threshold = float(np.median(np.sort(logits.max(-1))[5:7]))  # no video has this score
+    given = {"target": 0.95, "origin": "validation", "known": 12, "foreign": 0, "auroc": None}
+    classifier._calibration = Calibration(0.7, threshold, "best_logit", **given)
     classifier.save(root / "model")
     code = cli.main(["export", "--format=jax", str(root / "model"), str(root / "exported")])
     assert code == 0
     return classifier, root
-
-
-@pytest.fixture(scope="module")
-def clips(fitted, by_class):
-    """All test videos, and the same as the exported model takes them [N, T, S, S, 3]."""
-    videos = [path for paths in by_class.values() for path in paths]
-    reader = ClipReader(fitted[0]._model.settings)
-    return videos, np.stack([reader.read(video).views[0] for video in videos])
 
 
 def test_same_predictions_in_a_process_without_flax(fitted, clips):
@@ -89,6 +96,7 @@ def test_same_predictions_in_a_process_without_flax(fitted, clips):
     assert expected.std() > 1e-3
     np.testing.assert_allclose(out["proba"], expected, atol=1e-5)
     assert out["labels"].tolist() == classifier.predict(videos).tolist()
+    assert 0 < np.sum(out["labels"] == "unknown") < len(videos)
     logits, *_ = classifier._logits(videos, "raise")
     np.testing.assert_allclose(out["logits"], logits, atol=1e-5, rtol=1e-5)
 
@@ -136,28 +144,46 @@ def test_wrong_clips_are_refused(fitted, clips):
         model.encode_texts(np.zeros((1, 77), np.int32))
 
 
-@pytest.mark.parametrize("method", ["otam", "zero_shot"])
-def test_classes_learnt_after_the_export(clip_folder, by_class, tmp_path, method):
-    export_path(clip_folder, tmp_path / "e", method)
-    model = load_exported(tmp_path / "e")
-    original = FewShotClassifier.from_pretrained(clip_folder, method)
+SMALL = {"heads": 2, "hidden": 16}
+
+
+@pytest.mark.parametrize(
+    ("method", "head"),
+    [
+        ("mean_pool", {}),
+        *(
+            pytest.param(method, head, marks=pytest.mark.slow)
+            for method, head in [
+                ("otam", {}),
+                ("zero_shot", {}),
+                ("clip_fsar", SMALL),
+                ("clip_fsar", SMALL | {"at_test": "combined"}),
+                ("mdmf", SMALL | {"matcher": "segments"}),
+                ("mdmf", SMALL | {"views": "local", "pps": False}),
+                ("trx", {"width": 8}),
+                ("cross_transformer", {"width": 8}),
+                ("segment_transformer", {}),
+            ]
+        ),
+    ],
+)
+def test_classes_learnt_after_the_export(clip_folder, by_class, clips, tmp_path, method, head):
+    original = FewShotClassifier(model_of(clip_folder, method, **head))
+    export_model(tmp_path / "e", original._model)
+    model, videos = load_exported(tmp_path / "e"), clips[0][:10]  # more than one batch
+    with pytest.raises(ExportError, match="call learn"):
+        model.logits(clips[1])
     support = {name: paths[: 1 + i] for i, (name, paths) in enumerate(by_class.items())}
     original.fit(support)
-    settings, reader = original._model.settings, ClipReader(original._model.settings)
-    frames = {
-        name: np.stack([reader.read(path).views[0] for path in paths])
-        for name, paths in by_class.items()
-    }
-    prompts = [settings.prompt.format(name.replace("_", " ")) for name in by_class]
+    prompts = [c.prompt for c in original._support.classes.values()]
     texts = model.encode_texts(original._model.clip.tokenizer(prompts, 77))
-    with pytest.raises(ExportError, match="call learn"):
-        model.logits(frames["test_red_box"])
-    model.learn({name: frames[name][: len(some)] for name, some in support.items()}, texts)
-    some = np.concatenate([each[:3] for each in frames.values()])  # more than one batch
-    videos = [path for paths in by_class.values() for path in paths[:3]]
+    frames = {
+        name: clips[1][[clips[0].index(path) for path in paths]] for name, paths in support.items()
+    }
+    model.learn(frames, texts)
     logits, *_ = original._logits(videos, "raise")
-    np.testing.assert_allclose(model.logits(some), logits, atol=1e-5, rtol=1e-5)
-    assert model.predict(some) == [original.classes_[i] for i in logits.argmax(-1)]
+    np.testing.assert_allclose(model.logits(clips[1][:10]), logits, atol=1e-5, rtol=1e-5)
+    assert model.predict(clips[1][:10]) == [original.classes_[i] for i in logits.argmax(-1)]
 
 
 def test_views_are_averaged(fitted, clips):
