@@ -50,7 +50,7 @@ def model_of(clip_folder, method: str, **head) -> Model:
     """A method with parameters of random numbers."""
     clip = load_clip(clip_folder)
     settings = settings_of_clip(clip.config, method)
-    settings = replace(settings, frames=3, head=config_class(method)(**head))
+    settings = replace(settings, frames=4, head=config_class(method)(**head))
     rng = np.random.default_rng(0)
     shapes = head_shapes(settings, clip)
     drawn = jax.tree.map(lambda x: rng.normal(0.3, 0.3, x.shape).astype(np.float32), shapes)
@@ -105,7 +105,7 @@ def test_manifest_names_platforms_and_sizes(fitted):
     manifest = json.loads((fitted[1] / "exported/manifest.json").read_text())
     assert manifest["platforms"] == ["cpu", "cuda", "tpu"]
     assert manifest["classes"] == fitted[0].classes_
-    assert (manifest["frames"], manifest["size"]) == (3, 16)
+    assert (manifest["frames"], manifest["size"]) == (4, 16)
     program = jax.export.deserialize(
         bytearray((fitted[1] / "exported/encode.jaxexport").read_bytes())
     )
