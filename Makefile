@@ -26,7 +26,7 @@ compare-demo: $(VENV)/installed
 	  --config=mdmf_segments=configs/demo.py:method=mdmf,mdmf.matcher=segments \
 	  $(DEMO)=clip_fsar $(DEMO)=trx $(DEMO)=cross_transformer $(DEMO)=segment_transformer \
 	  $(DEMO)=otam $(DEMO)=mean_pool $(DEMO)=zero_shot \
-	  --config.train.cached_views=8 --train=runs/compare-demo --pairs=order --episodes=5000 --out=runs/compare-demo
+	  --config.train.cached_views=8 --train=runs/compare-demo --pairs=order --episodes=2000 --out=runs/compare-demo
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow"

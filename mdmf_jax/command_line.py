@@ -133,9 +133,11 @@ def _check_file(value: str) -> None:
 
 def _reason(error: BaseException) -> str:
     """One line; of an error raised inside a config file, its own message."""
+    # ml_collections raises it again, of the same type, with a traceback in its message.
+    causes = []
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, UserError) and "\n" not in str(cause):
-            return str(cause)
+        causes.append(cause)
         cause = cause.__cause__ or cause.__context__
-    return " ".join(str(error).split())
+    own = [cause for cause in causes if isinstance(cause, UserError)]
+    return str(own[-1]) if own else " ".join(str(error).split())
