@@ -51,9 +51,15 @@ def finish(processes):
 
 
 def last_state(workdir):
-    path = workdir / "checkpoints" / str(STEPS) / "state"
+    """The train state, in the memory of one device."""
+    path = (workdir / "checkpoints" / str(STEPS) / "state").resolve()
+    here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     with ocp.StandardCheckpointer() as checkpointer:
-        return jax.tree.map(np.asarray, checkpointer.restore(path.resolve()))
+        saved = checkpointer.metadata(path).item_metadata.tree
+        target = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), saved
+        )
+        return jax.tree.map(np.asarray, checkpointer.restore(path, target))
 
 
 @pytest.mark.slow
