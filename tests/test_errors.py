@@ -50,7 +50,7 @@ def train_fails(fails, args, folder):
 
 COMMAND_LINES = {
     "unknown section": (["--config.trian.steps=3"], "unknown setting trian (did you mean train?)"),
-    "unknown setting": (["--config.train.stpes=3"], "(did you mean train.steps?); known in train: cached_views"),
+    "unknown setting": (["--config.train.stpes=3"], "known in train: cached_views, decay_at"),
     "not a section": (["--config.seed.x=3"], "unknown setting seed.x"),
     "unknown flag": (["--workdri=x"], "Unknown command line flag 'workdri'"),
     "stray argument": (["now"], "unexpected argument 'now'"),
