@@ -13,8 +13,8 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from mdmf_jax import command_line
-from mdmf_jax.run_eval import Task, evaluate
+from mdmf_jax.cli import flags as command_line
+from mdmf_jax.runs.evaluate import Task, evaluate
 
 _FROM_CONFIG = " By default as in the config."
 

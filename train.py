@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from mdmf_jax import command_line
+from mdmf_jax.cli import flags as command_line
 from mdmf_jax.errors import ConfigError
-from mdmf_jax.run_train import train_and_evaluate
+from mdmf_jax.runs.train import train_and_evaluate
 
 
 def define(values: flags.FlagValues) -> None:

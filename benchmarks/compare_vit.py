@@ -30,7 +30,7 @@ from mdmf_jax.bench.flops import image_flops  # noqa: E402
 from mdmf_jax.bench.measurement import Measurement  # noqa: E402
 from mdmf_jax.bench.models import model_config, random_encoder  # noqa: E402
 from mdmf_jax.bench.timing import Program, compile_program, seconds_of, summarise  # noqa: E402
-from mdmf_jax.evaluation.report import write_json  # noqa: E402
+from mdmf_jax.evaluation.provenance import write_json  # noqa: E402
 
 TOLERANCE = 1e-4  # of the largest feature
 

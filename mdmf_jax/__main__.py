@@ -2,6 +2,6 @@
 
 import sys
 
-from mdmf_jax.cli import main
+from mdmf_jax.cli.main import main
 
 sys.exit(main(sys.argv[1:]))

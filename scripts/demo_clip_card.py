@@ -2,7 +2,7 @@
 
 import platform
 
-from mdmf_jax.models.clip.config import CLIPConfig
+from mdmf_jax.models.encoders.clip.config import CLIPConfig
 
 CARD = """\
 # A small CLIP for the demo

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mdmf_jax.data.geometry import resize_short_side
-from mdmf_jax.data.video import read_video
+from mdmf_jax.data.transforms.geometry import resize_short_side
+from mdmf_jax.data.videos.video import read_video
 
 RESIZE, CROP = 36, 32  # short side, pixels
 

@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from mdmf_jax.models.clip.config import CLIPConfig, TextConfig, VisionConfig
-from mdmf_jax.models.clip.model import CLIP
-from mdmf_jax.models.clip.preprocess import normalise
+from mdmf_jax.models.encoders.clip.config import CLIPConfig, TextConfig, VisionConfig
+from mdmf_jax.models.encoders.clip.model import CLIP
+from mdmf_jax.models.encoders.clip.preprocess import normalise
 
 LENGTH = 24  # tokens of a caption, start and end included
 KEPT = 4  # frames that vote, as in CLIP-MDMF's prompt selector

@@ -7,9 +7,9 @@ import numpy as np
 from demo_clip_data import Clips, test_draw
 from demo_clip_model import LENGTH, Reader, prompt_score, unit
 
-from mdmf_jax.models.clip.model import CLIP
-from mdmf_jax.models.clip.preprocess import normalise
-from mdmf_jax.models.clip.tokenizer import Tokenizer
+from mdmf_jax.models.encoders.clip.model import CLIP
+from mdmf_jax.models.encoders.clip.preprocess import normalise
+from mdmf_jax.models.encoders.clip.tokenizer import Tokenizer
 
 FRAMES, WAY = 8, 5
 CHUNK = 480  # frames encoded at a time

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from mdmf_jax.models.clip.tokenizer import SUFFIX, Tokenizer, build_vocab
+from mdmf_jax.models.encoders.clip.tokenizer import SUFFIX, Tokenizer, build_vocab
 
 Pieces = tuple[str, ...]
 

@@ -24,9 +24,9 @@ from demo_clip_model import LENGTH, Reader, clip_config, losses
 from demo_clip_scores import FRAMES, scores
 from demo_clip_vocabulary import caption_tokenizer
 
-from mdmf_jax.data.demo import ensure_demo
-from mdmf_jax.data.demo_render import MOTIONS
-from mdmf_jax.models.clip.model import CLIP
+from mdmf_jax.data.demo.dataset import ensure_demo
+from mdmf_jax.data.demo.render import MOTIONS
+from mdmf_jax.models.encoders.clip.model import CLIP
 from mdmf_jax.weights.huggingface import demo_clip_path, load_clip, save_clip
 
 TEMPLATES = ("a video of {}", "a photo of {}", "{}")

@@ -47,7 +47,7 @@ def videos(tmp_path_factory) -> Path:
 
     The frames of a class are noise around its colour.
     """
-    from mdmf_jax.data.demo_store import encode_mp4
+    from mdmf_jax.data.demo.store import encode_mp4
 
     root, rng = tmp_path_factory.mktemp("videos"), np.random.default_rng(0)
     for part in ("train", "val", "test"):
@@ -66,9 +66,9 @@ def clip_folder(tmp_path_factory) -> Path:
     """A CLIP of random numbers: images of 16 pixels, D = 16."""
     import jax.numpy as jnp
 
-    from mdmf_jax.models.clip.config import CLIPConfig, TextConfig, VisionConfig
-    from mdmf_jax.models.clip.model import CLIP
-    from mdmf_jax.models.clip.tokenizer import Tokenizer, build_vocab
+    from mdmf_jax.models.encoders.clip.config import CLIPConfig, TextConfig, VisionConfig
+    from mdmf_jax.models.encoders.clip.model import CLIP
+    from mdmf_jax.models.encoders.clip.tokenizer import Tokenizer, build_vocab
     from mdmf_jax.weights.huggingface import save_clip
 
     tokenizer = Tokenizer(build_vocab([]), [])
@@ -141,8 +141,8 @@ class FinishedRun(NamedTuple):
 
 @pytest.fixture(scope="session")
 def finished_run(tiny, tmp_path_factory) -> FinishedRun:
-    from mdmf_jax.config import from_config_dict
-    from mdmf_jax.run_train import train_and_evaluate
+    from mdmf_jax.config.config import from_config_dict
+    from mdmf_jax.runs.train import train_and_evaluate
 
     folder, out = tmp_path_factory.mktemp("run"), io.StringIO()
     console = Console(file=out, width=120)

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from mdmf_jax.data import protocols
+from mdmf_jax.data.protocols import protocol as protocols
 
 CLASSES = [  # part, folder, name, number, videos
     ("train", "jump", "jump", 0, ["j1", "j2"]),

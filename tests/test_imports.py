@@ -80,7 +80,7 @@ def test_heavy_packages_are_imported_inside_functions(repository):
 def test_jit_and_shardings_are_in_training_and_evaluation(repository):
     wrong = []
     for path in modules(repository):
-        if path.parent.name in ("training", "evaluation", "bench", "exported"):
+        if path.parent.name in ("training", "evaluation", "bench", "export"):
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             name = getattr(node, "attr", getattr(node, "id", getattr(node, "name", None)))

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mdmf_jax.bench.measurement import Measurement
-from mdmf_jax.evaluation.report import hardware, versions
+from mdmf_jax.evaluation.provenance import hardware, versions
 
 _CPUINFO = Path("/proc/cpuinfo")
 

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mdmf_jax import methods
 from mdmf_jax.bench.flops import mdmf_episode_flops
 from mdmf_jax.bench.timing import Program, compile_program
-from mdmf_jax.models.method import FewShotMethod
+from mdmf_jax.models.methods import registry as methods
+from mdmf_jax.models.methods.base import FewShotMethod
 from mdmf_jax.training.optimizer import make_optimizer
 from mdmf_jax.training.sharding import device_mesh
 from mdmf_jax.training.state import StateMaker

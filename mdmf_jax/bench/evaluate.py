@@ -10,10 +10,10 @@ import numpy as np
 from mdmf_jax.bench.episodes import default_method, init_head, random_features
 from mdmf_jax.bench.measurement import Measurement
 from mdmf_jax.bench.timing import summarise
-from mdmf_jax.data.episodes import sample_episode_table
-from mdmf_jax.data.splits import Split
+from mdmf_jax.data.episodes.drawing import sample_episode_table
+from mdmf_jax.data.protocols.splits import Split
+from mdmf_jax.evaluation.evaluator import EpisodeEvaluator
 from mdmf_jax.evaluation.metrics import episode_metrics
-from mdmf_jax.evaluation.protocol import EpisodeEvaluator
 from mdmf_jax.training.sharding import device_mesh
 
 # Videos of each test class of HMDB51 in the split of ARN (Zhang et al., ECCV 2020).

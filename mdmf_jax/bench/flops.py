@@ -5,8 +5,8 @@ softmax, activations, alignment) is below 1% in these models. XLA's own count is
 a program has loops, because it counts the body of a loop once.
 """
 
-from mdmf_jax.models.clip.config import CLIPConfig, ResNetConfig, VisionConfig
-from mdmf_jax.models.clip.resnet import EXPANSION
+from mdmf_jax.models.encoders.clip.config import CLIPConfig, ResNetConfig, VisionConfig
+from mdmf_jax.models.encoders.clip.resnet import EXPANSION
 
 # A backward pass takes two products for each one of the forward pass.
 TRAINING = 3

@@ -16,7 +16,7 @@ from mdmf_jax.bench.episodes import (
 from mdmf_jax.bench.flops import TRAINING
 from mdmf_jax.bench.measurement import Measurement
 from mdmf_jax.bench.timing import Program, compile_program, seconds_of, summarise
-from mdmf_jax.models.method import FewShotMethod
+from mdmf_jax.models.methods.base import FewShotMethod
 
 
 def _features(params, frames: jax.Array) -> jax.Array:

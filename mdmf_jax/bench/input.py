@@ -16,17 +16,17 @@ from PIL import Image
 
 from mdmf_jax.bench.input_videos import SIZE, make_videos
 from mdmf_jax.bench.measurement import Measurement
-from mdmf_jax.data.loading import ClipMaker, EpisodeLoader, VideoReader
-from mdmf_jax.data.pipeline import LOADERS, episode_batches
-from mdmf_jax.data.prepare import prepare
-from mdmf_jax.data.prepare_decode import Images
-from mdmf_jax.data.source_frames import FrameFolders
-from mdmf_jax.data.source_shards import Shards
-from mdmf_jax.data.source_videos import VideoFiles
-from mdmf_jax.data.sources import VideoSource, open_source
-from mdmf_jax.data.splits import load_split
-from mdmf_jax.data.transforms import Pipeline, resize_short_side
-from mdmf_jax.data.video import read_video
+from mdmf_jax.data.episodes.batches import LOADERS, episode_batches
+from mdmf_jax.data.episodes.loading import ClipMaker, EpisodeLoader, VideoReader
+from mdmf_jax.data.prepare.decode import Images
+from mdmf_jax.data.prepare.run import prepare
+from mdmf_jax.data.protocols.splits import load_split
+from mdmf_jax.data.transforms.pipelines import Pipeline, resize_short_side
+from mdmf_jax.data.videos.source_frames import FrameFolders
+from mdmf_jax.data.videos.source_shards import Shards
+from mdmf_jax.data.videos.source_videos import VideoFiles
+from mdmf_jax.data.videos.sources import VideoSource, open_source
+from mdmf_jax.data.videos.video import read_video
 
 PART = "test"
 CLASSES, WAY, FRAMES, CROP = 5, 5, 8, 224

@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mdmf_jax.models.clip.config import CLIPConfig, from_huggingface
-from mdmf_jax.models.clip.preprocess import normalise
-from mdmf_jax.models.clip.published import published_config
-from mdmf_jax.models.clip.vision import CLIPVision
+from mdmf_jax.models.encoders.clip.config import CLIPConfig, from_huggingface
+from mdmf_jax.models.encoders.clip.preprocess import normalise
+from mdmf_jax.models.encoders.clip.published import published_config
+from mdmf_jax.models.encoders.clip.vision import CLIPVision
 from mdmf_jax.weights.huggingface import demo_clip_path
 
 

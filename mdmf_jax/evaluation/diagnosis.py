@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from mdmf_jax.models.output import EpisodeOutput
+from mdmf_jax.models.methods.output import EpisodeOutput
 from mdmf_jax.ops.alignment import frame_costs
 from mdmf_jax.ops.similarity import pairwise_cosine
 

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from mdmf_jax.errors import ConfigError
-from mdmf_jax.models.clip.text import CLIPText
+from mdmf_jax.models.encoders.clip.text import CLIPText
 from mdmf_jax.weights.huggingface import LoadedCLIP
 
 

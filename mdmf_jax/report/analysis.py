@@ -7,11 +7,11 @@ from typing import Any
 import jax
 import numpy as np
 
+from mdmf_jax.classifier.encoding import picture
 from mdmf_jax.evaluation.metrics import episode_metrics
-from mdmf_jax.experiment import Experiment
-from mdmf_jax.recognition.encoding import picture
 from mdmf_jax.report.episodes import VIEWS, EpisodeReader, HardQuery
 from mdmf_jax.report.view_statistics import prompt_statistics, view_statistics
+from mdmf_jax.runs.experiment import Experiment
 
 EPISODES = 1000  # answered for the confusions
 VIEW_EPISODES = 200  # of these, looked into for the views

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mdmf_jax.evaluation import comparison_tables as rows_of
-from mdmf_jax.evaluation.plots import forest_plot
+from mdmf_jax.comparison import tables as rows_of
+from mdmf_jax.comparison.plots import forest_plot
 from mdmf_jax.report import markup
 from mdmf_jax.report.markup import Markup, tag
 from mdmf_jax.report.strips import data_address

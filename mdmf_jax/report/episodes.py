@@ -9,8 +9,8 @@ import jax
 import numpy as np
 
 from mdmf_jax.evaluation.diagnosis import diagnoser
-from mdmf_jax.experiment import Experiment
 from mdmf_jax.report.view_statistics import QueryViews, posterior, trusted_view
+from mdmf_jax.runs.experiment import Experiment
 
 VIEWS = ("local", "global")
 

@@ -6,7 +6,7 @@ from importlib import resources
 from typing import Any
 
 import mdmf_jax
-from mdmf_jax.evaluation.comparison_tables import task_line
+from mdmf_jax.comparison.tables import task_line
 from mdmf_jax.evaluation.tables import with_interval
 from mdmf_jax.report import analysis_sections as looked_into
 from mdmf_jax.report import comparison_sections as compared

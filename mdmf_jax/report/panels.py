@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mdmf_jax.data.geometry import resize_short_side
+from mdmf_jax.data.transforms.geometry import resize_short_side
 from mdmf_jax.evaluation.alignment_path import alignment_path
 from mdmf_jax.report.markup import allowed
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mdmf_jax.config import from_config_dict
+from mdmf_jax.config.config import from_config_dict
 from mdmf_jax.errors import CheckpointError, ConfigError, DataError
-from mdmf_jax.evaluation.report import task_name
-from mdmf_jax.experiment import Experiment
+from mdmf_jax.evaluation.provenance import task_name
 from mdmf_jax.report.events import Curve, read_scalars
-from mdmf_jax.run_eval import Task, adapted, load_checkpoint
-from mdmf_jax.run_train import RESULTS
+from mdmf_jax.runs.evaluate import Task, adapted, load_checkpoint
+from mdmf_jax.runs.experiment import Experiment
+from mdmf_jax.runs.train import RESULTS
 from mdmf_jax.training.checkpoint import FOLDER
 from mdmf_jax.weights.files import read_json
 
@@ -55,7 +55,7 @@ def read_source(path: str | Path, checkpoint: str | Path | None = None) -> Evalu
         return _of_run(path, Path(checkpoint) if checkpoint else path)
     content = read_json(path)
     if isinstance(content, dict) and "entries" in content:
-        from mdmf_jax.evaluation.comparison_files import read_comparison
+        from mdmf_jax.comparison.files import read_comparison
 
         return read_comparison(path)
     if not isinstance(content, dict) or not (_METRICS | _FACTS | {"part"}) <= content.keys():

@@ -9,8 +9,8 @@ import jax
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
-from mdmf_jax.compatibility import differences
 from mdmf_jax.errors import CheckpointError
+from mdmf_jax.training.compatibility import differences
 from mdmf_jax.training.manifest import NAME, check_manifest, write_manifest
 from mdmf_jax.training.sharding import path_name
 from mdmf_jax.training.state import TrainState

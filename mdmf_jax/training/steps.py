@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from mdmf_jax.models.output import EpisodeOutput
+from mdmf_jax.models.methods.output import EpisodeOutput
 from mdmf_jax.training.micro_batches import mean_over_pieces, pieces_of
 from mdmf_jax.training.optimizer import join_params, split_params
 from mdmf_jax.training.sharding import over_episodes, replicated, tree_shardings

@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mdmf_jax.models.clip.config import CLIPConfig, ResNetConfig
-from mdmf_jax.models.clip.vision import CLIPVision
-from mdmf_jax.models.fusion import MultiModalFusion
+from mdmf_jax.models.encoders.clip.config import CLIPConfig, ResNetConfig
+from mdmf_jax.models.encoders.clip.vision import CLIPVision
+from mdmf_jax.models.layers.fusion import MultiModalFusion
 from mdmf_jax.weights import reference
 from mdmf_jax.weights.table import Ignored, Rule, to_params, to_tensors
 

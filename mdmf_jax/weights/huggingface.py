@@ -17,15 +17,15 @@ import numpy as np
 from safetensors.numpy import save
 
 from mdmf_jax.errors import ConfigError, WeightsError
-from mdmf_jax.models.clip.config import (
+from mdmf_jax.models.encoders.clip.config import (
     CLIPConfig,
     ResNetConfig,
     VisionConfig,
     from_huggingface,
     to_huggingface,
 )
-from mdmf_jax.models.clip.model import CLIP
-from mdmf_jax.models.clip.tokenizer import Tokenizer
+from mdmf_jax.models.encoders.clip.model import CLIP
+from mdmf_jax.models.encoders.clip.tokenizer import Tokenizer
 from mdmf_jax.weights import openai_resnet
 from mdmf_jax.weights.files import read_json, read_safetensors
 from mdmf_jax.weights.layers import dense_rules, norm_rules

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from mdmf_jax.models.clip.config import CLIPConfig, ResNetConfig, VisionConfig
+from mdmf_jax.models.encoders.clip.config import CLIPConfig, ResNetConfig, VisionConfig
 from mdmf_jax.weights import openai_resnet
 from mdmf_jax.weights.huggingface import template
 from mdmf_jax.weights.layers import conv_rules, dense_rules, norm_rules

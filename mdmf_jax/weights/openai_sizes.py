@@ -6,14 +6,14 @@ from collections.abc import Mapping
 import numpy as np
 
 from mdmf_jax.errors import ConfigError, WeightsError
-from mdmf_jax.models.clip.config import (
+from mdmf_jax.models.encoders.clip.config import (
     REDUCTION,
     CLIPConfig,
     ResNetConfig,
     TextConfig,
     VisionConfig,
 )
-from mdmf_jax.models.clip.published import HEAD_SIZE
+from mdmf_jax.models.encoders.clip.published import HEAD_SIZE
 
 Tensors = Mapping[str, np.ndarray]
 

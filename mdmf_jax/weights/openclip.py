@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from mdmf_jax.errors import ConfigError, WeightsError
-from mdmf_jax.models.clip.config import CLIPConfig, ResNetConfig, TextConfig, VisionConfig
-from mdmf_jax.models.clip.preprocess import CLIP_MEAN, CLIP_STD
-from mdmf_jax.models.clip.tokenizer import Tokenizer
+from mdmf_jax.models.encoders.clip.config import CLIPConfig, ResNetConfig, TextConfig, VisionConfig
+from mdmf_jax.models.encoders.clip.preprocess import CLIP_MEAN, CLIP_STD
+from mdmf_jax.models.encoders.clip.tokenizer import Tokenizer
 from mdmf_jax.weights import openai
 from mdmf_jax.weights.files import read_json, read_safetensors
 from mdmf_jax.weights.huggingface import LoadedCLIP

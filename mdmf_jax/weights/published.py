@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mdmf_jax.errors import WeightsError
-from mdmf_jax.models.clip.config import CLIPConfig
-from mdmf_jax.models.fusion import MultiModalFusion
+from mdmf_jax.models.encoders.clip.config import CLIPConfig
+from mdmf_jax.models.layers.fusion import MultiModalFusion
 from mdmf_jax.weights import clip_fsar, reference
 from mdmf_jax.weights.openai_sizes import vision_from_state_dict
 

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from mdmf_jax.errors import WeightsError
-from mdmf_jax.models.clip.config import CLIPConfig, ResNetConfig
-from mdmf_jax.models.clip.vision import CLIPVision
-from mdmf_jax.models.mdmf import MDMF, MDMFConfig
+from mdmf_jax.models.encoders.clip.config import CLIPConfig, ResNetConfig
+from mdmf_jax.models.encoders.clip.vision import CLIPVision
+from mdmf_jax.models.methods.mdmf import MDMF, MDMFConfig
 from mdmf_jax.weights import openai
 from mdmf_jax.weights.layers import dense_rules, norm_rules
 from mdmf_jax.weights.table import (

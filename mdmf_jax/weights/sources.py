@@ -8,15 +8,15 @@ from typing import NamedTuple
 import numpy as np
 
 from mdmf_jax.errors import ConfigError, WeightsError
-from mdmf_jax.models.clip.config import CLIPConfig, VisionConfig
-from mdmf_jax.models.clip.tokenizer import Tokenizer
+from mdmf_jax.models.encoders.clip.config import CLIPConfig, VisionConfig
+from mdmf_jax.models.encoders.clip.tokenizer import Tokenizer
 from mdmf_jax.weights import huggingface, openai, openclip
 from mdmf_jax.weights.files import read_safetensors
 from mdmf_jax.weights.huggingface import LoadedCLIP
 from mdmf_jax.weights.openai_sizes import config_from_state_dict
 from mdmf_jax.weights.published import PUBLISHED
 from mdmf_jax.weights.table import to_params
-from mdmf_jax.weights.torch_file import read_state_dict
+from mdmf_jax.weights.torch_format.file import read_state_dict
 
 PICKLED = "pytorch_model.bin"
 

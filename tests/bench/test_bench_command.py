@@ -6,15 +6,15 @@ import json
 import jax
 import pytest
 
-from mdmf_jax import cli
 from mdmf_jax.bench import encoder, evaluate, head, train
 from mdmf_jax.bench.environment import duration, three_digits
 from mdmf_jax.bench.flops import image_flops
 from mdmf_jax.bench.models import model_config
 from mdmf_jax.bench.names import ATTENTIONS, MODELS
-from mdmf_jax.data.splits import Split
-from mdmf_jax.models.attention import IMPLEMENTATIONS
-from mdmf_jax.models.clip.config import CLIPConfig, TextConfig, VisionConfig
+from mdmf_jax.cli import main as cli
+from mdmf_jax.data.protocols.splits import Split
+from mdmf_jax.models.encoders.clip.config import CLIPConfig, TextConfig, VisionConfig
+from mdmf_jax.models.layers.attention import IMPLEMENTATIONS
 
 
 @pytest.fixture(autouse=True)

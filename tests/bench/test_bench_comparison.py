@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks import compare_vit, performance_tables
 from benchmarks.plain_vit import image_features
-from mdmf_jax.models.clip.config import CLIPConfig, TextConfig, VisionConfig
-from mdmf_jax.models.clip.vision import CLIPVision
+from mdmf_jax.models.encoders.clip.config import CLIPConfig, TextConfig, VisionConfig
+from mdmf_jax.models.encoders.clip.vision import CLIPVision
 
 
 def test_the_plain_vit_is_the_same_function():

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import pytest
 
 from mdmf_jax.bench import flops
-from mdmf_jax.models.clip.config import CLIPConfig, ResNetConfig, TextConfig, VisionConfig
-from mdmf_jax.models.clip.published import published_config
-from mdmf_jax.models.clip.vision import CLIPVision
-from mdmf_jax.models.mdmf import MDMF, MDMFConfig
+from mdmf_jax.models.encoders.clip.config import CLIPConfig, ResNetConfig, TextConfig, VisionConfig
+from mdmf_jax.models.encoders.clip.published import published_config
+from mdmf_jax.models.encoders.clip.vision import CLIPVision
+from mdmf_jax.models.methods.mdmf import MDMF, MDMFConfig
 
 TEXT = TextConfig(8, 16, 1, 2)
 

@@ -7,8 +7,8 @@ import av
 import numpy as np
 import pytest
 
-from mdmf_jax.data.demo import ensure_demo
-from mdmf_jax.data.splits import load_split
+from mdmf_jax.data.demo.dataset import ensure_demo
+from mdmf_jax.data.protocols.splits import load_split
 
 DEMO_CLIPS = 3
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mdmf_jax import cli
+from mdmf_jax.cli import main as cli
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGES = sorted((REPOSITORY / "docs/guide").glob("*.md"))

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType
 
-from mdmf_jax.evaluation.protocol import EpisodeEvaluator
-from mdmf_jax.models.clip_fsar import CLIPFSAR, CLIPFSARConfig
-from mdmf_jax.models.mdmf import MDMF, MDMFConfig
+from mdmf_jax.evaluation.evaluator import EpisodeEvaluator
+from mdmf_jax.models.methods.clip_fsar import CLIPFSAR, CLIPFSARConfig
+from mdmf_jax.models.methods.mdmf import MDMF, MDMFConfig
 
 WAY, SHOT, EACH, FRAMES, WIDTH, VIDEOS, CLASSES, COUNT = 3, 2, 2, 4, 16, 40, 8, 23
 SMALL = dict(heads=2, hidden=16, bidirectional=False)

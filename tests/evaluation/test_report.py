@@ -11,7 +11,8 @@ import pytest
 from rich.console import Console
 
 import mdmf_jax
-from mdmf_jax.evaluation import report, tables
+from mdmf_jax.evaluation import provenance as report
+from mdmf_jax.evaluation import tables
 
 METRICS = {
     "accuracy": 0.625,

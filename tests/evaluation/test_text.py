@@ -5,7 +5,7 @@ import pytest
 
 from mdmf_jax.errors import ConfigError
 from mdmf_jax.evaluation.text import class_tables, prompt_names
-from mdmf_jax.models.clip.text import CLIPText
+from mdmf_jax.models.encoders.clip.text import CLIPText
 from mdmf_jax.weights.huggingface import load_clip
 
 # Places of HMDB's ten test classes among its 51 class folders in ascending order.

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from safetensors.numpy import save
 
 from configs import common
-from mdmf_jax.config import from_config_dict
-from mdmf_jax.data.lists import parse_list
+from mdmf_jax.config.config import from_config_dict
+from mdmf_jax.data.protocols.lists import parse_list
 from mdmf_jax.errors import UserError
 from mdmf_jax.training.manifest import NAME, check_manifest, write_manifest
 from mdmf_jax.weights.files import read_safetensors
 from mdmf_jax.weights.huggingface import demo_clip_path, read_config
-from mdmf_jax.weights.torch_file import read_state_dict, read_torch_file
+from mdmf_jax.weights.torch_format.file import read_state_dict, read_torch_file
 
 TORCH_FILES = Path(__file__).parents[1] / "weights" / "torch_files"
 

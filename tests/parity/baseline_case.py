@@ -10,10 +10,10 @@ import numpy as np
 from clip_fsar_case import features
 from synth import state_dict
 
-from mdmf_jax.models.mean_pool import MeanPool
-from mdmf_jax.models.method import FewShotMethod
-from mdmf_jax.models.otam import OTAM
-from mdmf_jax.models.trx import TRX, TRXConfig
+from mdmf_jax.models.methods.base import FewShotMethod
+from mdmf_jax.models.methods.mean_pool import MeanPool
+from mdmf_jax.models.methods.otam import OTAM
+from mdmf_jax.models.methods.trx import TRX, TRXConfig
 
 
 def tuple_layer(weight: np.ndarray, bias: np.ndarray, dim: int) -> dict[str, np.ndarray]:

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from synth import state_dict, tensor
 
-from mdmf_jax.models.clip.config import from_huggingface
-from mdmf_jax.models.clip.model import CLIP
+from mdmf_jax.models.encoders.clip.config import from_huggingface
+from mdmf_jax.models.encoders.clip.model import CLIP
 from mdmf_jax.weights import huggingface, openai
 from mdmf_jax.weights.table import to_params
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from synth import state_dict, tensor
 
-from mdmf_jax.models.clip_fsar import CLIPFSAR, CLIPFSARConfig
+from mdmf_jax.models.methods.clip_fsar import CLIPFSAR, CLIPFSARConfig
 from mdmf_jax.weights import clip_fsar
 from mdmf_jax.weights.table import to_params
 

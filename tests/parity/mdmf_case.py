@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from synth import state_dict, tensor
 
-from mdmf_jax.models.clip.config import CLIPConfig, TextConfig
-from mdmf_jax.models.clip.vision import CLIPVision
-from mdmf_jax.models.mdmf import MDMF, MDMFConfig
+from mdmf_jax.models.encoders.clip.config import CLIPConfig, TextConfig
+from mdmf_jax.models.encoders.clip.vision import CLIPVision
+from mdmf_jax.models.methods.mdmf import MDMF, MDMFConfig
 from mdmf_jax.weights import reference
 from mdmf_jax.weights.openai_sizes import vision_from_state_dict
 

@@ -15,7 +15,7 @@ import numpy as np
 from baseline_case import norm_layer, tuple_layer
 from synth import state_dict
 
-from mdmf_jax.models.segment_matcher import SegmentMatcher, SegmentsConfig
+from mdmf_jax.models.layers.segment_matcher import SegmentMatcher, SegmentsConfig
 from mdmf_jax.ops.segments import frame_tuples
 
 BATCH_NORM_EPSILON = 1e-5

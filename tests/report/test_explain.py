@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mdmf_jax import cli
-from mdmf_jax.commands.explain import picture_names
+from mdmf_jax.cli import main as cli
+from mdmf_jax.cli.explain import picture_names
 from mdmf_jax.evaluation.alignment_path import alignment_path
 from mdmf_jax.report.explain_picture import draw_explanation, explanation_panels
 
@@ -86,7 +86,7 @@ def test_names_of_the_pictures_differ(videos, names):
 
 
 def test_command(videos, clip_folder, tmp_path, capsys):
-    from mdmf_jax.classifier import FewShotClassifier
+    from mdmf_jax.classifier.classifier import FewShotClassifier
 
     model = tmp_path / "model"
     classifier = FewShotClassifier.from_pretrained(clip_folder, "mean_pool")

@@ -10,7 +10,7 @@ import pytest
 from page_check import Page, check_page
 from tensorboardX import SummaryWriter
 
-from mdmf_jax import cli
+from mdmf_jax.cli import main as cli
 from mdmf_jax.ops.alignment import alignment_cost
 from mdmf_jax.report import analysis
 
@@ -22,8 +22,8 @@ SCRIPT = "<script>alert(1)</script>"
 def evaluated(videos, tiny, tmp_path_factory):
     """The folder of an evaluation of an untrained head, with a test class of a hostile name."""
     from configs import common
-    from mdmf_jax.config import from_config_dict
-    from mdmf_jax.run_eval import Task, evaluate
+    from mdmf_jax.config.config import from_config_dict
+    from mdmf_jax.runs.evaluate import Task, evaluate
 
     root = tmp_path_factory.mktemp("hostile") / "videos"
     shutil.copytree(videos, root)

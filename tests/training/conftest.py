@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mdmf_jax.models.output import EpisodeOutput
+from mdmf_jax.models.methods.output import EpisodeOutput
 
 PIXELS, WIDTH = 2 * 2 * 3, 8
 

@@ -4,8 +4,8 @@ import json
 import sys
 from pathlib import Path
 
-from mdmf_jax.config import from_config_dict
-from mdmf_jax.run_train import train_and_evaluate
+from mdmf_jax.config.config import from_config_dict
+from mdmf_jax.runs.train import train_and_evaluate
 from mdmf_jax.training import distributed
 
 

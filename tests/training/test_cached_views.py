@@ -5,14 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mdmf_jax.config import from_config_dict
-from mdmf_jax.data.episodes import sample_episode
-from mdmf_jax.data.feature_episodes import FeatureEpisodes
-from mdmf_jax.data.splits import Split
+from mdmf_jax.config.config import from_config_dict
+from mdmf_jax.data.episodes.drawing import sample_episode
+from mdmf_jax.data.episodes.feature_episodes import FeatureEpisodes
+from mdmf_jax.data.protocols.splits import Split
 from mdmf_jax.errors import ConfigError
-from mdmf_jax.experiment import Experiment
-from mdmf_jax.models.clip.config import CLIPConfig, TextConfig, VisionConfig
-from mdmf_jax.models.clip.vision import CLIPVision
+from mdmf_jax.models.encoders.clip.config import CLIPConfig, TextConfig, VisionConfig
+from mdmf_jax.models.encoders.clip.vision import CLIPVision
+from mdmf_jax.runs.experiment import Experiment
 from mdmf_jax.training.optimizer import join_params, split_params
 
 VIEWS = 4

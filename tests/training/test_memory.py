@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from mdmf_jax.models.clip.preprocess import normalise
-from mdmf_jax.models.clip.published import published_config
-from mdmf_jax.models.clip.vision import CLIPVision
-from mdmf_jax.models.mdmf import MDMF
+from mdmf_jax.models.encoders.clip.preprocess import normalise
+from mdmf_jax.models.encoders.clip.published import published_config
+from mdmf_jax.models.encoders.clip.vision import CLIPVision
+from mdmf_jax.models.methods.mdmf import MDMF
 from mdmf_jax.training.optimizer import make_optimizer
 from mdmf_jax.training.sharding import device_mesh, over_episodes, replicated
 from mdmf_jax.training.state import StateMaker

@@ -8,7 +8,7 @@ import pytest
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from configs import common
-from mdmf_jax.config import from_config_dict
+from mdmf_jax.config.config import from_config_dict
 from mdmf_jax.errors import ConfigError
 from mdmf_jax.training.optimizer import (
     join_params,

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from mdmf_jax.config import from_config_dict
+from mdmf_jax.config.config import from_config_dict
 from mdmf_jax.errors import ConfigError
 from mdmf_jax.training.checkpoint import FOLDER, Checkpoints
 from mdmf_jax.training.distributed import Cluster, cluster_of, global_arrays, of_first, own_rows
@@ -121,7 +121,7 @@ def test_two_processes_equal_one(tiny, finished_run, tmp_path, repository):
 
 def restored(folder, config):
     """The newest state of a run, in the memory of one device."""
-    from mdmf_jax.experiment import Experiment
+    from mdmf_jax.runs.experiment import Experiment
 
     experiment = Experiment(from_config_dict(config))
     with Checkpoints(folder / FOLDER) as checkpoints:

@@ -7,11 +7,11 @@ from published_names import random_tensors, shapes
 from torch_writer import write_state_dict
 
 from mdmf_jax.errors import WeightsError
-from mdmf_jax.models.clip.config import CLIPConfig, TextConfig, VisionConfig
-from mdmf_jax.models.clip.published import published_config
-from mdmf_jax.models.fusion import MultiModalFusion
+from mdmf_jax.models.encoders.clip.config import CLIPConfig, TextConfig, VisionConfig
+from mdmf_jax.models.encoders.clip.published import published_config
+from mdmf_jax.models.layers.fusion import MultiModalFusion
 from mdmf_jax.weights import clip_fsar
-from mdmf_jax.weights.torch_file import read_state_dict
+from mdmf_jax.weights.torch_format.file import read_state_dict
 
 TEXT = TextConfig(16, 32, 1, 2)
 # Sizes of the published ViT-B/16 model, and those of a small one with the same names.

@@ -6,11 +6,11 @@ import jax
 import numpy as np
 import pytest
 
-from mdmf_jax.data.demo import demo_classes, demo_clip
-from mdmf_jax.data.geometry import center_crop, resize_short_side
-from mdmf_jax.data.sampling import frame_indices_test
-from mdmf_jax.models.clip.model import CLIP
-from mdmf_jax.models.clip.preprocess import normalise
+from mdmf_jax.data.demo.dataset import demo_classes, demo_clip
+from mdmf_jax.data.transforms.geometry import center_crop, resize_short_side
+from mdmf_jax.data.transforms.sampling import frame_indices_test
+from mdmf_jax.models.encoders.clip.model import CLIP
+from mdmf_jax.models.encoders.clip.preprocess import normalise
 from mdmf_jax.weights.huggingface import demo_clip_path, load_clip
 
 CLIPS = 8

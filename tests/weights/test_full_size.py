@@ -12,10 +12,10 @@ from published_names import random_tensors, shapes
 from safetensors.numpy import load_file
 from torch_writer import write_state_dict
 
-from mdmf_jax.models.clip.config import CLIPConfig, TextConfig
-from mdmf_jax.models.clip.published import published_config
-from mdmf_jax.models.clip.tokenizer import Tokenizer
-from mdmf_jax.published_checkpoint import read_checkpoint
+from mdmf_jax.models.encoders.clip.config import CLIPConfig, TextConfig
+from mdmf_jax.models.encoders.clip.published import published_config
+from mdmf_jax.models.encoders.clip.tokenizer import Tokenizer
+from mdmf_jax.runs.published_checkpoint import read_checkpoint
 from mdmf_jax.weights.huggingface import save_clip, template
 
 SECONDS, BYTES = 60, 4e9

@@ -9,9 +9,9 @@ from flax.traverse_util import flatten_dict
 from safetensors.numpy import load_file, save_file
 
 from mdmf_jax.errors import WeightsError
-from mdmf_jax.models.clip.config import CLIPConfig, ResNetConfig, TextConfig, VisionConfig
-from mdmf_jax.models.clip.model import CLIP
-from mdmf_jax.models.clip.tokenizer import Tokenizer, build_vocab
+from mdmf_jax.models.encoders.clip.config import CLIPConfig, ResNetConfig, TextConfig, VisionConfig
+from mdmf_jax.models.encoders.clip.model import CLIP
+from mdmf_jax.models.encoders.clip.tokenizer import Tokenizer, build_vocab
 from mdmf_jax.weights.huggingface import load_clip, save_clip, template
 
 MERGES = [("c", "a"), ("ca", "t</w>")]

@@ -13,13 +13,13 @@ import synth  # noqa: E402
 from published_names import shapes  # noqa: E402
 
 from mdmf_jax.errors import WeightsError  # noqa: E402
-from mdmf_jax.models.clip.config import (  # noqa: E402
+from mdmf_jax.models.encoders.clip.config import (  # noqa: E402
     CLIPConfig,
     ResNetConfig,
     TextConfig,
     VisionConfig,
 )
-from mdmf_jax.models.clip.published import published_config  # noqa: E402
+from mdmf_jax.models.encoders.clip.published import published_config  # noqa: E402
 from mdmf_jax.weights import openai  # noqa: E402
 from mdmf_jax.weights.huggingface import template  # noqa: E402
 from mdmf_jax.weights.table import to_tensors  # noqa: E402

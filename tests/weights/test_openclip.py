@@ -9,9 +9,9 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from mdmf_jax.errors import WeightsError
-from mdmf_jax.models.clip.config import CLIPConfig, ResNetConfig, TextConfig, VisionConfig
-from mdmf_jax.models.clip.published import published_config
-from mdmf_jax.models.clip.tokenizer import Tokenizer, build_vocab
+from mdmf_jax.models.encoders.clip.config import CLIPConfig, ResNetConfig, TextConfig, VisionConfig
+from mdmf_jax.models.encoders.clip.published import published_config
+from mdmf_jax.models.encoders.clip.tokenizer import Tokenizer, build_vocab
 from mdmf_jax.weights import openai
 from mdmf_jax.weights.huggingface import template
 from mdmf_jax.weights.openclip import config_from_openclip, load_openclip

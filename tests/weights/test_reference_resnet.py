@@ -6,9 +6,9 @@ import pytest
 from published_names import shapes
 
 from mdmf_jax.errors import WeightsError
-from mdmf_jax.models.clip.config import CLIPConfig, ResNetConfig, TextConfig
-from mdmf_jax.models.clip.published import published_config
-from mdmf_jax.models.mdmf import MDMFConfig
+from mdmf_jax.models.encoders.clip.config import CLIPConfig, ResNetConfig, TextConfig
+from mdmf_jax.models.encoders.clip.published import published_config
+from mdmf_jax.models.methods.mdmf import MDMFConfig
 from mdmf_jax.weights import reference
 
 SMALL = CLIPConfig(ResNetConfig((1, 2, 1, 1), 2, 4, 32), TextConfig(16, 32, 1, 2), 8)

@@ -6,7 +6,7 @@ from published_names import random_tensors, shapes
 from safetensors.numpy import save_file
 
 from mdmf_jax.errors import WeightsError
-from mdmf_jax.models.clip.published import published_config
+from mdmf_jax.models.encoders.clip.published import published_config
 from mdmf_jax.weights.published import check_image_tower, fusion_sizes
 from mdmf_jax.weights.sources import open_source
 

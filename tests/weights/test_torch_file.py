@@ -18,7 +18,7 @@ from torch_writer import (
 )
 
 from mdmf_jax.errors import WeightsError
-from mdmf_jax.weights.torch_file import read_state_dict, read_torch_file
+from mdmf_jax.weights.torch_format.file import read_state_dict, read_torch_file
 
 FILES = Path(__file__).parent / "torch_files"
 NUMBERS = np.arange(6, dtype=np.float32)

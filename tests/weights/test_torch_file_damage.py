@@ -8,7 +8,7 @@ import pytest
 from torch_writer import write_state_dict, write_zip
 
 from mdmf_jax.errors import WeightsError
-from mdmf_jax.weights.torch_file import read_state_dict, read_torch_file
+from mdmf_jax.weights.torch_format.file import read_state_dict, read_torch_file
 
 FILES = Path(__file__).parent / "torch_files"
 SOUND = ["state_dict_zip.pt", "state_dict_legacy.pt", "torchscript_module.pt"]

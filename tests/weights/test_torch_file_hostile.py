@@ -20,7 +20,7 @@ from torch_writer import (
 )
 
 from mdmf_jax.errors import WeightsError
-from mdmf_jax.weights.torch_file import read_state_dict, read_torch_file
+from mdmf_jax.weights.torch_format.file import read_state_dict, read_torch_file
 
 FILES = Path(__file__).parent / "torch_files"
 
@@ -62,7 +62,7 @@ def test_no_program_is_run(file, tmp_path, monkeypatch):
         ("collections", "OrderedDict.fromkeys"),
         ("numpy._core.multiarray", "_reconstruct"),
         ("__torch__", "Module"),
-        ("mdmf_jax.weights.torch_file", "read_torch_file"),
+        ("mdmf_jax.weights.torch_format.file", "read_torch_file"),
     ],
 )
 def test_other_names_are_refused(tmp_path, module, attribute):

@@ -4,15 +4,7 @@ import numpy as np
 import pytest
 
 from mdmf_jax.errors import WeightsError
-from mdmf_jax.weights.table import (
-    Ignored,
-    keep,
-    rule,
-    split,
-    to_params,
-    to_tensors,
-    transpose,
-)
+from mdmf_jax.weights.table import Ignored, keep, rule, split, to_params, to_tensors, transpose
 
 RULES = (
     rule("block.*.weight", "block/*/kernel", transpose(1, 0)),

@@ -1,0 +1,300 @@
+"""FewShotClassifier: learn from a handful of labelled videos, label others.
+
+from mdmf_jax.classifier import FewShotClassifier
+
+classifier = FewShotClassifier.from_pretrained("runs/demo").fit("support")
+classifier.predict(["a.mp4", "b.mp4"])
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mdmf_jax.classifier.bundle import load_bundle, save_bundle
+from mdmf_jax.classifier.calibration import TARGET, Calibration, calibrate, softmax
+from mdmf_jax.classifier.clips import BadVideo, ClipReader, describe, several, timed_frames
+from mdmf_jax.classifier.encoding import Encoded, encode_videos
+from mdmf_jax.classifier.explanation import explain_query
+from mdmf_jax.classifier.folders import by_class
+from mdmf_jax.classifier.model import Model, pretrained
+from mdmf_jax.classifier.scoring import UNKNOWN, Prediction, evaluation, prediction
+from mdmf_jax.classifier.spans import segments_of
+from mdmf_jax.classifier.support import (
+    SupportClass,
+    SupportSet,
+    leave_one_out,
+    query_logits,
+    support_classes,
+)
+from mdmf_jax.classifier.windows import Segment, check_window, cut_windows
+from mdmf_jax.data.protocols.splits import class_name
+from mdmf_jax.errors import DataError
+
+
+class FewShotClassifier:
+    """Any method on any encoder, in the manner of scikit-learn.
+
+    A video is the path of a file or of a folder of images, or frames uint8 [N, H, W, 3]. Videos
+    with fewer frames than the model takes repeat frames. Where `on_error` is "skip", a video
+    that cannot be used is passed over and listed in `skipped_`; with "raise" it is a DataError.
+
+    Attributes:
+      skipped_: videos that the last call passed over, as (source, reason).
+      notes_: lines of the last call on what was unusual.
+    """
+
+    def __init__(self, model: Model, *, score: str = "best_logit", target: float = TARGET):
+        """Takes a model.
+
+        Args:
+          score: what tells known from unknown; see `calibration.SCORES`.
+          target: share of the videos of known classes that the threshold is meant to accept.
+        """
+        self._model, self._reader = model, ClipReader(model.settings)
+        self._score, self._target = score, target
+        self._support = SupportSet()
+        self._calibration: Calibration | None = None
+        self.skipped_: list[BadVideo] = []
+        self.notes_: list[str] = []
+
+    @classmethod
+    def from_pretrained(
+        cls, path: str | Path, method: str = "otam", clip: str | Path | None = None, **options: Any
+    ) -> "FewShotClassifier":
+        """A classifier without classes; call `fit` next.
+
+        Args:
+          path: the folder of a run of train.py, one of its checkpoints, the folder of a CLIP,
+            or "packaged:demo" for the small CLIP that comes with the package.
+          method: for a CLIP alone: "otam", "mean_pool" or "zero_shot".
+          clip: for a run, where its CLIP lies, if it has moved.
+
+        Raises:
+          UserError: files are missing, damaged or do not fit each other.
+        """
+        return cls(pretrained(path, method, clip), **options)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "FewShotClassifier":
+        """The classifier that `save` wrote.
+
+        Raises:
+          UserError: a file is missing, changed or does not fit the others.
+        """
+        model, support, calibration = load_bundle(folder)
+        classifier = cls(model, score=calibration.score, target=calibration.target)
+        classifier._support, classifier._calibration = support, calibration
+        return classifier
+
+    def save(self, folder: str | Path) -> None:
+        """Writes a folder that needs no checkpoint; whole or not at all.
+
+        Raises:
+          UserError: there are no classes yet, or the folder cannot be written.
+        """
+        save_bundle(folder, self._model, self._support, self.calibration_)
+
+    @property
+    def classes_(self) -> list[str]:
+        """Names of the classes, in the order of the columns of `predict_proba`."""
+        return list(self._support.classes)
+
+    @property
+    def counts_(self) -> list[int]:
+        """Number of videos of each class."""
+        return self._support.counts
+
+    @property
+    def calibration_(self) -> Calibration:
+        """Temperature and threshold; made from the support videos when first needed."""
+        self._check_classes()
+        if self._calibration is None:
+            logits, labels, foreign = leave_one_out(self._model.stages, self._support)
+            origin = "leave_one_out" if len(labels) else "left_out_classes"
+            self._calibration = self._calibrated(logits, labels, foreign, origin)
+        return self._calibration
+
+    def fit(
+        self,
+        videos: str | Path | Mapping[str, Sequence[Any]] | Sequence[Any],
+        labels: Sequence[str] | None = None,
+        prompts: Mapping[str, str] | None = None,
+        *,
+        on_error: str = "raise",
+    ) -> "FewShotClassifier":
+        """Learns the classes from labelled videos; classes may differ in their number.
+
+        Args:
+          videos: a folder with a folder for each class, the videos of each class by name, or a
+            list with `labels`.
+          prompts: texts for classes whose name in words, in the model's prompt, does not do.
+
+        Raises:
+          DataError: fewer than 2 classes, a class without videos, or a bad video.
+        """
+        classes, others = by_class(videos, labels, on_error)
+        for name in prompts or {}:
+            if name not in classes:
+                raise DataError(f"prompts: {name!r} is none of the classes {', '.join(classes)}")
+        if len(classes) < 2:
+            raise DataError(f"at least 2 classes are needed, there is only {', '.join(classes)}")
+        self._support = SupportSet(self._learn(classes, prompts or {}, on_error))
+        self._calibration = None
+        self.skipped_ = others + self.skipped_
+        return self
+
+    def add_class(
+        self,
+        name: str,
+        videos: Sequence[Any],
+        prompt: str | None = None,
+        *,
+        on_error: str = "raise",
+    ) -> "FewShotClassifier":
+        """Adds a class; the others stay as they are, and the calibration is made anew.
+
+        Raises:
+          DataError: the name is taken, or no video can be used.
+        """
+        if name in self._support.classes:
+            raise DataError(f"class {name!r} is there already; call remove_class first")
+        prompts = {name: prompt} if prompt else {}
+        self._support.classes |= self._learn({name: several(videos)}, prompts, on_error)
+        self._calibration = None
+        return self
+
+    def remove_class(self, name: str) -> "FewShotClassifier":
+        """Forgets a class; a DataError if there is none of that name."""
+        if name not in self._support.classes:
+            raise DataError(f"class {name!r} is none of {', '.join(self.classes_) or 'none'}")
+        del self._support.classes[name]
+        self._calibration = None
+        return self
+
+    def calibrate(
+        self, videos: Any, labels: Sequence[str] | None = None, *, on_error: str = "raise"
+    ) -> "FewShotClassifier":
+        """Temperature and threshold from other videos than the support; inputs as for `fit`.
+
+        Videos of classes that were not learnt tell how unknown ones score.
+
+        Raises:
+          DataError: no video of a learnt class can be used, or a bad video.
+        """
+        logits, truth = self._labelled_logits(videos, labels, on_error)
+        known = np.array([label in self._support.classes for label in truth], bool)
+        if not known.any():
+            raise DataError("validation: holds no video of the classes " + ", ".join(self.classes_))
+        labels = np.array([self.classes_.index(t) for t, k in zip(truth, known, strict=True) if k])
+        self._calibration = self._calibrated(logits[known], labels, logits[~known], "validation")
+        return self
+
+    def predict(self, videos: Any, *, on_error: str = "raise") -> np.ndarray:
+        """Labels [N], "unknown" where none fits; None for a video passed over."""
+        return np.array([a.label for a in self.predictions(videos, on_error=on_error)], object)
+
+    def predict_proba(self, videos: Any, *, on_error: str = "raise") -> np.ndarray:
+        """Probabilities [N, W] in the order of `classes_`; NaN for a video passed over."""
+        logits, kept, count = self._logits(videos, on_error)
+        posteriors = np.full((count, len(self.classes_)), np.nan)
+        posteriors[kept] = softmax(logits / self.calibration_.temperature)
+        return posteriors
+
+    def predictions(self, videos: Any, *, on_error: str = "raise") -> list[Prediction]:
+        """Everything about each video; see `Prediction`."""
+        videos = several(videos)
+        logits, kept, _ = self._logits(videos, on_error)
+        answers = [Prediction(describe(video)) for video in videos]
+        for row, place in zip(logits, kept, strict=True):
+            source = answers[place].source
+            answers[place] = prediction(source, row, self.classes_, self.calibration_)
+        return answers
+
+    def score(self, videos: Any, labels: Sequence[str] | None = None) -> float:
+        """Share of right labels; for a class that was not learnt, "unknown" is right."""
+        return self.evaluate(videos, labels)["open_accuracy"]
+
+    def evaluate(
+        self, videos: Any, labels: Sequence[str] | None = None, *, on_error: str = "raise"
+    ) -> dict[str, Any]:
+        """Figures of labelled videos, inputs as for `fit`; see `scoring.evaluation`.
+
+        Classes that were not learnt count as unknown.
+        """
+        logits, truth = self._labelled_logits(videos, labels, on_error)
+        if not truth:
+            raise DataError("evaluate: there is no video that can be used")
+        return evaluation(logits, truth, self.classes_, self.calibration_)
+
+    def search(
+        self, video: Any, window: float = 2.0, stride: float | None = None, *, rate: float = 25.0
+    ) -> list[Segment]:
+        """The segments of a long video that show one of the classes; see `merge_windows`.
+
+        Args:
+          window: length of the windows in seconds; about as long as one action.
+          stride: distance of their starts in seconds; None for an eighth of the window.
+          rate: frames a second of arrays and of folders of images, which hold no times.
+
+        Raises:
+          ConfigError: the stride is longer than the window, or one of them is not above 0.
+          DataError: the video cannot be read.
+        """
+        stride = window / 8 if stride is None else stride
+        check_window(window, stride)
+        calibration, frames = self.calibration_, timed_frames(video, rate)
+        windows = cut_windows(frames, self._reader, window, stride)
+        return segments_of(self._model.stages, self._support, calibration, windows)
+
+    def explain(self, video: Any) -> dict[str, Any]:
+        """Every number behind the label of one video; see `explain_query`.
+
+        With "query_frames", small pictures of the video's frames, uint8 [T, h, w, 3].
+        """
+        calibration, stages = self.calibration_, self._model.stages
+        encoded = self._encode([video], "raise", pictures=True)
+        told = explain_query(stages, self._support, calibration, encoded.features[0])
+        return told | {"query_frames": encoded.pictures[0]}
+
+    def _learn(self, classes, prompts, on_error: str) -> dict[str, SupportClass]:
+        if UNKNOWN in classes:
+            raise DataError(f"a class cannot be called {UNKNOWN!r}; that says that none fits")
+        videos = [video for some in classes.values() for video in some]
+        encoded = self._encode(videos, on_error, pictures=True)
+        template = self._model.settings.prompt
+        texts = [prompts.get(name) or template.format(class_name(name)) for name in classes]
+        return support_classes(self._model.stages, classes, texts, encoded)
+
+    def _encode(self, videos, on_error: str, pictures: bool = False) -> Encoded:
+        encoded = encode_videos(self._reader, self._model.stages, videos, on_error, pictures)
+        self.skipped_, self.notes_ = encoded.skipped, encoded.notes
+        return encoded
+
+    def _logits(self, videos, on_error: str) -> tuple[np.ndarray, list[int], int]:
+        """Logits [N, W] of the videos that could be used, their places, and how many were given."""
+        self._check_classes()
+        videos = several(videos)
+        encoded = self._encode(videos, on_error)
+        if not encoded.kept:
+            return np.zeros((0, len(self.classes_))), [], len(videos)
+        logits = query_logits(self._model.stages, self._support, encoded.features)
+        return logits, encoded.kept, len(videos)
+
+    def _labelled_logits(self, videos, labels, on_error: str) -> tuple[np.ndarray, list[str]]:
+        classes, others = by_class(videos, labels, on_error)
+        truth = [name for name, some in classes.items() for _ in some]
+        logits, kept, _ = self._logits([v for some in classes.values() for v in some], on_error)
+        self.skipped_ = others + self.skipped_
+        return logits, [truth[place] for place in kept]
+
+    def _calibrated(self, logits, labels, foreign, origin: str) -> Calibration:
+        return calibrate(
+            logits, labels, foreign, origin=origin, score=self._score, target=self._target
+        )
+
+    def _check_classes(self) -> None:
+        if len(self._support.classes) < 2:
+            found = ", ".join(self.classes_) or "none"
+            raise DataError(f"at least 2 classes are needed, there are: {found}; call fit first")

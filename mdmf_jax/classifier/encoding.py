@@ -1,0 +1,101 @@
+"""Many videos to frame features, one bad file at a time."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from mdmf_jax.classifier.clips import BadVideo, Clip, ClipReader
+from mdmf_jax.classifier.windows import Window
+from mdmf_jax.data.transforms.geometry import resize_short_side
+from mdmf_jax.errors import ConfigError, DataError
+from mdmf_jax.evaluation.compiled_method import BATCHES, Stages
+
+PICTURE = 96  # short side of the pictures kept for people, pixels
+
+
+@dataclass
+class Encoded:
+    """Videos that could be read, in order.
+
+    Attributes:
+      features: of their frames [N, T, D].
+      kept: positions of these among the videos given [N].
+      pictures: small frames of each, uint8 [N, T, h, w, 3]; None if not asked for.
+      skipped: the others.
+      notes: lines on what was unusual.
+    """
+
+    features: np.ndarray
+    kept: list[int]
+    pictures: np.ndarray | None
+    skipped: list[BadVideo] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def encode_videos(
+    reader: ClipReader,
+    stages: Stages,
+    videos: Sequence[Any],
+    on_error: str = "raise",
+    pictures: bool = False,
+) -> Encoded:
+    """Reads and encodes, a batch at a time.
+
+    Args:
+      on_error: "raise" stops at the first bad video, "skip" goes on.
+
+    Raises:
+      ConfigError: another `on_error`.
+      DataError: with "raise", a video cannot be used.
+    """
+    if on_error not in ("raise", "skip"):
+        raise ConfigError(f"on_error is {on_error!r}; known: raise, skip")
+    done = Encoded(np.zeros(0), [], None)
+    features, frames = [], []
+    good = _good(reader.read_all(list(videos)), done, on_error)
+    while batch := list(islice(good, BATCHES[-1])):
+        features.append(_mean_features(stages, [clip.views for clip in batch]))
+        if pictures:
+            frames += [picture(clip.views[0]) for clip in batch]
+    if features:
+        done.features = np.concatenate(features)
+    done.pictures = np.stack(frames) if frames else None
+    return done
+
+
+def picture(clip: np.ndarray) -> np.ndarray:
+    """A clip [T, H, W, 3] made small."""
+    side = min(PICTURE, *clip.shape[1:3])
+    return resize_short_side(clip, side)
+
+
+def _good(results: Iterator[Clip | BadVideo], done: Encoded, on_error: str) -> Iterator[Clip]:
+    for position, result in enumerate(results):
+        if isinstance(result, BadVideo):
+            if on_error == "raise":
+                raise DataError(result.reason)
+            done.skipped.append(result)
+            continue
+        done.kept.append(position)
+        if result.note:
+            done.notes.append(result.note)
+        yield result
+
+
+def encode_windows(stages: Stages, windows: Iterator[Window]) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds in seconds [N, 2] and frame features [N, T, D] of windows, a batch at a time."""
+    bounds, features = [], []
+    while batch := list(islice(windows, BATCHES[-1])):
+        bounds += [window[:2] for window in batch]
+        features.append(_mean_features(stages, [window.views for window in batch]))
+    return np.array(bounds), np.concatenate(features)
+
+
+def _mean_features(stages: Stages, clips: Sequence[np.ndarray]) -> np.ndarray:
+    """Features [N, T, D] of clips [V, T, H, W, 3], the mean over their views."""
+    views = np.stack(clips)
+    encoded = stages.features(views.reshape(-1, *views.shape[2:]))
+    return encoded.reshape(*views.shape[:2], *encoded.shape[1:]).mean(1)

@@ -1,0 +1,96 @@
+"""Why a video got its label: every number that the decision was made of."""
+
+from typing import Any
+
+import numpy as np
+
+from mdmf_jax.classifier.calibration import SCORES, Calibration, softmax
+from mdmf_jax.classifier.support import SupportSet, query_outputs
+from mdmf_jax.evaluation.compiled_method import Stages
+
+
+def explain_query(
+    stages: Stages, support: SupportSet, calibration: Calibration, features: np.ndarray
+) -> dict[str, Any]:
+    """All that is known about one query with frame features [T, D].
+
+    Returns:
+      label (the nearest class), score, threshold, accepted, probabilities (by class), prompt
+      (None, or choice and probabilities by class), distances and posteriors (by view or kind,
+      then by class), trusted (the view that is surer, if there are several), source and
+      support_frames (the most similar video of the nearest class, and small pictures of it
+      [T, h, w, 3]), similarity (cosines [T, T]: "frames", of the query's frames, rows, with
+      that video's; and by view, of the query's frame tokens with the prototype's), and
+      diagnostics (the method's own, classes as in `support`).
+    """
+    names, prompts = list(support.classes), support.prompts
+    supports, mask = support.stacked(stages)
+    query, scores = query_outputs(stages, prompts, features[None])
+    logits, diagnostics = stages.explain(supports, query, prompts, mask)
+    best = int(logits[0].argmax())
+    score = float(SCORES[calibration.score](logits)[0])
+    distances = _distances(diagnostics)
+    posteriors = {k: softmax(-d / calibration.temperature) for k, d in distances.items()}
+    # Sureness is how far the best posterior stands out.
+    sure = {k: float(p.max()) for k, p in posteriors.items()}
+    nearest = support.classes[names[best]]
+    number, cosines = _nearest_video(nearest.features, features)
+    return {
+        "label": names[best],
+        "score": score,
+        "threshold": calibration.threshold,
+        "accepted": score >= calibration.threshold,
+        "probabilities": _named(names, softmax(logits[0] / calibration.temperature)),
+        "prompt": _prompt(stages, names, scores),
+        "distances": {k: _named(names, d) for k, d in distances.items()},
+        "posteriors": {k: _named(names, p) for k, p in posteriors.items()},
+        "trusted": max(sure, key=sure.get) if len(sure) > 1 else None,
+        "source": nearest.sources[number],
+        "support_frames": nearest.frames[number],
+        "similarity": {"frames": cosines} | _token_similarity(diagnostics, best),
+        "diagnostics": diagnostics,
+    }
+
+
+def _named(names: list[str], values: np.ndarray) -> dict[str, float]:
+    return dict(zip(names, map(float, values), strict=True))
+
+
+def _prompt(stages: Stages, names: list[str], scores: np.ndarray | None):
+    if scores is None:
+        return None
+    probability = stages.prompt_probability(scores)[0]
+    choice = names[int(scores[0].argmax())]
+    return {"choice": choice, "probabilities": _named(names, probability)}
+
+
+def _distances(diagnostics: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Distances of the query to the classes [W] by view; of methods with one view, "frames"."""
+    found = {
+        k[: -len("_distance")]: v[0] for k, v in diagnostics.items() if k.endswith("_distance")
+    }
+    if "distance" in diagnostics:
+        found["frames"] = diagnostics["distance"][0]
+    return found
+
+
+def _nearest_video(videos: np.ndarray, query: np.ndarray) -> tuple[int, np.ndarray]:
+    """The video [T, D] of [K, T, D] whose frames are most like the query's, and the cosines."""
+    cosines = np.einsum("td,ksd->kts", _unit(query), _unit(videos))
+    number = int(cosines.max(-1).mean(-1).argmax())
+    return number, cosines[number]
+
+
+def _token_similarity(diagnostics: dict[str, np.ndarray], best: int) -> dict[str, np.ndarray]:
+    """Of methods that compare fused tokens [1 + T, D]: cosines of the frame tokens, by view."""
+    found = {}
+    for name, prototypes in diagnostics.items():
+        view = name.removesuffix("_prototypes")
+        if view != name and f"{view}_query" in diagnostics:
+            query = diagnostics[f"{view}_query"][0, 1:]
+            found[view] = _unit(query) @ _unit(prototypes[best, 1:]).T
+    return found
+
+
+def _unit(x: np.ndarray) -> np.ndarray:
+    return x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-12)

@@ -1,0 +1,21 @@
+"""Segments of a long video from its windows."""
+
+from collections.abc import Iterator
+
+from mdmf_jax.classifier.calibration import SCORES, Calibration, softmax
+from mdmf_jax.classifier.encoding import encode_windows
+from mdmf_jax.classifier.support import SupportSet, query_logits
+from mdmf_jax.classifier.windows import Segment, Window, merge_windows
+from mdmf_jax.evaluation.compiled_method import Stages
+
+
+def segments_of(
+    stages: Stages, support: SupportSet, calibration: Calibration, windows: Iterator[Window]
+) -> list[Segment]:
+    """The segments that show one of the classes; see `merge_windows`."""
+    bounds, features = encode_windows(stages, windows)
+    logits = query_logits(stages, support, features)
+    posteriors = softmax(logits / calibration.temperature)
+    scores = SCORES[calibration.score](logits)
+    names = list(support.classes)
+    return merge_windows(bounds, posteriors, scores, calibration.threshold, names)

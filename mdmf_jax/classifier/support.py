@@ -1,0 +1,164 @@
+"""The support set: what is kept of the labelled videos, and logits of queries against it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import numpy as np
+
+from mdmf_jax.classifier.clips import describe
+from mdmf_jax.classifier.encoding import Encoded
+from mdmf_jax.errors import DataError
+from mdmf_jax.evaluation.compiled_method import Stages
+
+
+@dataclass
+class SupportClass:
+    """One class.
+
+    Attributes:
+      prompt: the text that stands for it.
+      text: features of the prompt [D].
+      features: frame features of its videos [K, T, D].
+      sources: where each video came from.
+      frames: small pictures of the frames of each video, for people, uint8 [K, T, h, w, 3].
+      outputs: what the method needs of each video, a tree [K, ...]; made when first needed.
+    """
+
+    prompt: str
+    text: np.ndarray
+    features: np.ndarray
+    sources: list[str]
+    frames: np.ndarray
+    outputs: Any = None
+
+
+@dataclass
+class SupportSet:
+    """Classes by name, in the order in which they were added."""
+
+    classes: dict[str, SupportClass] = field(default_factory=dict)
+
+    @property
+    def prompts(self) -> np.ndarray:
+        """Text features of the classes [W, D]."""
+        return np.stack([c.text for c in self.classes.values()])
+
+    @property
+    def counts(self) -> list[int]:
+        """Videos of each class [W]."""
+        return [len(c.features) for c in self.classes.values()]
+
+    def stacked(self, stages: Stages) -> tuple[Any, np.ndarray]:
+        """Outputs of all videos, a tree [W, K, ...], and which of them are there [W, K].
+
+        Classes with fewer than K videos are filled up with copies of their first.
+        """
+        for class_ in self.classes.values():
+            if class_.outputs is None:
+                texts = np.repeat(class_.text[None], len(class_.features), 0)
+                class_.outputs = stages.support_outputs(class_.features, texts)
+        most = max(self.counts)
+        mask = np.arange(most) < np.array(self.counts)[:, None]
+        rows = [np.where(here, np.arange(most), 0) for here in mask]
+        trees = [
+            jax.tree.map(lambda x: np.asarray(x)[row], c.outputs)  # noqa: B023
+            for c, row in zip(self.classes.values(), rows, strict=True)
+        ]
+        return jax.tree.map(lambda *leaves: np.stack(leaves), *trees), mask
+
+
+def support_classes(
+    stages: Stages,
+    videos: Mapping[str, Sequence[Any]],
+    prompts: Sequence[str],
+    encoded: Encoded,
+) -> dict[str, SupportClass]:
+    """Classes from their videos, encoded in the same order.
+
+    Raises:
+      DataError: none of a class's videos could be used.
+    """
+    texts, classes, start = stages.texts(prompts), {}, 0
+    for (name, some), prompt, text in zip(videos.items(), prompts, texts, strict=True):
+        places = range(start, start + len(some))
+        rows = [row for row, place in enumerate(encoded.kept) if place in places]
+        if not rows:
+            own = {describe(video) for video in some}
+            reasons = [bad.reason for bad in encoded.skipped if bad.source in own] or [
+                "it has none"
+            ]
+            raise DataError(f"class {name!r}: no video of it can be used ({reasons[0]})")
+        sources = [describe(some[encoded.kept[row] - start]) for row in rows]
+        features, frames = encoded.features[rows], encoded.pictures[rows]
+        classes[name] = SupportClass(prompt, text, features, sources, frames)
+        start += len(some)
+    return classes
+
+
+def query_logits(stages: Stages, support: SupportSet, features: np.ndarray) -> np.ndarray:
+    """Logits [Q, W] of queries with frame features [Q, T, D]."""
+    supports, mask = support.stacked(stages)
+    queries, _ = query_outputs(stages, support.prompts, features)
+    return stages.match(supports, queries, support.prompts, mask)
+
+
+def query_outputs(
+    stages: Stages, prompts: np.ndarray, features: np.ndarray, barred: np.ndarray | None = None
+) -> tuple[Any, np.ndarray | None]:
+    """Outputs of queries, a tree [Q, ...], and their scores for the prompts [Q, W] or None.
+
+    A query gets the prompt that suits it best, also where the method was tested with prompts
+    drawn at random: the same video is to get the same answer.
+
+    Args:
+      barred: class whose prompt a query must not get [Q].
+    """
+    if not stages.chooses_prompts:
+        return stages.query_outputs(features, None), None
+    scores = stages.prompt_scores(features, prompts)
+    if barred is not None:
+        scores = np.where(np.arange(len(prompts)) == barred[:, None], -np.inf, scores)
+    return stages.query_outputs(features, prompts[scores.argmax(-1)]), scores
+
+
+def leave_one_out(stages: Stages, support: SupportSet) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Logits of the support videos as if they were not in the support set.
+
+    Returns:
+      logits [M, W] and labels [M] of the videos whose class has others, each against those;
+      and for all N videos their logits against the other classes alone [N, W - 1].
+    """
+    supports, mask = support.stacked(stages)
+    features = np.concatenate([c.features for c in support.classes.values()])
+    labels, shots = np.nonzero(mask)
+    foreign = _without_own_class(stages, support, features, labels)
+    queries, _ = query_outputs(stages, support.prompts, features)
+    logits, chosen = [], np.flatnonzero(mask.sum(1)[labels] > 1)
+    for video in chosen:
+        rest = mask.copy()
+        rest[labels[video], shots[video]] = False
+        query = jax.tree.map(lambda x: x[video : video + 1], queries)  # noqa: B023
+        logits.append(stages.match(supports, query, support.prompts, rest)[0])
+    return np.reshape(logits, (-1, len(mask))), labels[chosen], foreign
+
+
+def _without_own_class(
+    stages: Stages, support: SupportSet, features: np.ndarray, labels: np.ndarray
+) -> np.ndarray:
+    """Logits [N, W - 1] of videos against all classes but their own."""
+    supports, mask = support.stacked(stages)
+    prompts, way = support.prompts, len(mask)
+    own = np.arange(way) == labels[:, None]
+    if stages.independent_classes:
+        queries, _ = query_outputs(stages, prompts, features, barred=labels)
+        logits = stages.match(supports, queries, prompts, mask)
+        return logits[~own].reshape(-1, way - 1)
+    rows = []
+    for label in range(way):
+        others = np.arange(way) != label
+        chosen = jax.tree.map(lambda x: x[others], supports)  # noqa: B023
+        queries, _ = query_outputs(stages, prompts[others], features[labels == label])
+        rows.append(stages.match(chosen, queries, prompts[others], mask[others]))
+    return np.concatenate(rows)

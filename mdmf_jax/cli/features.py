@@ -1,0 +1,79 @@
+"""`python -m mdmf_jax features`: encode the videos of a part ahead of evaluations."""
+
+import argparse
+
+from mdmf_jax.errors import ConfigError
+
+SUMMARY = "Encode the videos of a part and store their features for later evaluations."
+DETAILS = """\
+examples:
+  python -m mdmf_jax features --checkpoint runs/mine
+  python -m mdmf_jax features --config configs/hmdb51.py --shard 3 --num-shards 8
+
+With shards each call encodes its own videos only, on any machine that sees the cache folder
+(--config.eval.feature_cache=DIR); evaluations find all of them together. What is there already is
+not encoded again, so that a job can be repeated.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's arguments."""
+    add = parser.add_argument
+    add("--checkpoint", metavar="RUN", help="a run's folder (its best checkpoint) or one in it")
+    add("--config", metavar="FILE", help="config file: encode with the CLIP as it is")
+    add("--part", choices=("train", "val", "test"), help="by default as in the config")
+    add("--shard", type=int, default=0, metavar="I", help="number of the shard, from 0 (0)")
+    add("--num-shards", type=int, default=1, metavar="N", help="number of shards (1)")
+    add("--clip", metavar="DIR", help="folder of the CLIP, if it has moved")
+    add("--data", metavar="DIR", help="folder of the videos, if it has moved")
+    add("--cache", metavar="DIR", help="folder of the features, instead of eval.feature_cache")
+    parser.set_defaults(takes_settings=True)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Encodes what is missing and says where it is.
+
+    Raises:
+        UserError: a setting, the checkpoint, the CLIP or the videos are wrong, or the cache
+            folder cannot be written to.
+    """
+    if (options.checkpoint is None) == (options.config is None):
+        raise ConfigError("give either --checkpoint=RUN or --config=FILE")
+    if options.checkpoint and options.settings:
+        raise ConfigError(f"{options.settings[0]}: a checkpoint has settings of its own")
+    if not 0 <= options.shard < options.num_shards:
+        raise ConfigError(
+            f"--shard is {options.shard}; it must be 0 to {options.num_shards - 1} (--num-shards)"
+        )
+
+    experiment, params = _experiment(options)
+    settings = experiment.config.eval
+    if settings.feature_cache == "off":
+        raise ConfigError("eval.feature_cache is off; set it to a folder, or give --cache=DIR")
+    part = options.part or settings.part
+    features = experiment.stored_features(
+        params["encoder"], part, options.shard, options.num_shards
+    )
+    total = experiment.dataset.splits[part].num_videos
+    done = "all are stored" if len(features) else "other shards are missing"
+    print(f"{part}: shard {options.shard} of {options.num_shards}, {total} videos in all; {done}")
+
+
+def _experiment(options: argparse.Namespace):
+    """The experiment and its parameters."""
+    from dataclasses import replace
+
+    from mdmf_jax.runs.evaluate import Task, adapted, load_checkpoint
+    from mdmf_jax.runs.experiment import Experiment
+    from mdmf_jax.runs.published_checkpoint import make_config
+
+    task = Task(clip=options.clip, data=options.data)
+    if options.checkpoint:
+        experiment, params, _, _ = load_checkpoint(options.checkpoint, task)
+    else:
+        experiment = Experiment(adapted(make_config(options.config, options.settings), task))
+        params = experiment.new_state().params
+    if options.cache:
+        config = experiment.config
+        experiment.config = replace(config, eval=replace(config.eval, feature_cache=options.cache))
+    return experiment, params

@@ -1,0 +1,126 @@
+"""`python -m mdmf_jax fit`: learn classes from a few labelled videos."""
+
+import argparse
+import time
+from collections.abc import Sequence
+
+from mdmf_jax.cli.models import add_strict, on_error, print_skipped, shown
+from mdmf_jax.errors import ConfigError
+
+SUMMARY = "Learn classes from a few labelled videos: a folder with a folder for each class."
+DETAILS = """\
+example, with the small CLIP that comes with the package (demo writes the videos):
+
+  python -m mdmf_jax demo --out=demo
+  python -m mdmf_jax fit --support=demo/support --out=demo/model --clip=packaged:demo
+
+and, far better, with a run of python train.py --config=configs/demo.py --workdir=runs/demo:
+
+  python -m mdmf_jax fit --support=demo/support --out=demo/model --checkpoint=runs/demo
+
+A video is a file or a folder of images: SUPPORT/CLASS/VIDEO. Classes may have any number of
+videos, from 1 on. The text that stands for a class is its folder's name in words, unless
+--prompt says another. --out may be the folder of an older model, which is then replaced.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's arguments."""
+    parser.add_argument("--support", required=True, metavar="DIR", help="the labelled videos")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder for the model")
+    parser.add_argument(
+        "--checkpoint", metavar="RUN", help="a run of train.py (its best checkpoint) or one of it"
+    )
+    parser.add_argument(
+        "--clip",
+        metavar="DIR",
+        help="without --checkpoint, the CLIP to use; with it, where its CLIP lies if it has moved",
+    )
+    parser.add_argument(
+        "--method",
+        choices=("otam", "mean_pool", "zero_shot"),
+        help="without --checkpoint: a method that needs no training (default: otam)",
+    )
+    parser.add_argument(
+        "--validation",
+        metavar="DIR",
+        help="more labelled videos, to set threshold and temperature; other classes in it "
+        "tell how unknown videos score",
+    )
+    parser.add_argument(
+        "--target",
+        type=_share,
+        default=0.95,
+        metavar="P",
+        help="share of the videos of known classes to accept (default: 0.95)",
+    )
+    parser.add_argument(
+        "--prompt",
+        action="append",
+        default=[],
+        metavar="CLASS=TEXT",
+        help="text that stands for a class; may be given for each class",
+    )
+    add_strict(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Fits and saves.
+
+    Raises:
+      UserError: see `FewShotClassifier.fit`.
+    """
+    if not (options.checkpoint or options.clip):
+        raise ConfigError("give --checkpoint=RUN, or --clip=DIR (--clip=packaged:demo to try)")
+    if options.checkpoint and options.method:
+        raise ConfigError("--method is for a CLIP alone; a checkpoint has its own method")
+    prompts = _prompts(options.prompt)
+
+    from mdmf_jax.classifier.classifier import FewShotClassifier
+
+    begun = time.monotonic()
+    classifier = FewShotClassifier.from_pretrained(
+        options.checkpoint or options.clip,
+        options.method or "otam",
+        options.clip if options.checkpoint else None,
+        target=options.target,
+    )
+    classifier.fit(options.support, prompts=prompts, on_error=on_error(options))
+    print_skipped(classifier)
+    if options.validation:
+        classifier.calibrate(options.validation, on_error=on_error(options))
+        print_skipped(classifier)
+    classifier.save(options.out)
+    _print(classifier, options, time.monotonic() - begun)
+
+
+def _print(classifier, options: argparse.Namespace, seconds: float) -> None:
+    from rich.console import Console
+
+    c = classifier.calibration_
+    counts = dict(zip(classifier.classes_, classifier.counts_, strict=True))
+    lines = [f"{shown(name)}: {count} videos" for name, count in counts.items()]
+    source = f"{c.known} known and {c.foreign} foreign videos, {c.origin.replace('_', ' ')}"
+    lines.append(f"threshold {c.threshold:.3f}, temperature {c.temperature:.3f} ({source})")
+    lines.append(f"model: {shown(options.out)}, {seconds:.0f} s")
+    Console().print("\n".join(lines), highlight=False, soft_wrap=True)
+
+
+def _prompts(items: Sequence[str]) -> dict[str, str]:
+    prompts = {}
+    for item in items:
+        name, _, text = item.partition("=")
+        if not name or not text.strip():
+            raise ConfigError(f"--prompt is {item!r}; write --prompt='CLASS=its text'")
+        prompts[name] = text.strip()
+    return prompts
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0 and at most 1")
+    return value

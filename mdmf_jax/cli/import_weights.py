@@ -1,0 +1,106 @@
+"""`python -m mdmf_jax import`: weights of other programs into folders that this one reads."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mdmf_jax.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mdmf_jax.weights.sources import Source
+
+Writer = Callable[[Path], None]
+
+SUMMARY = "Convert a CLIP, or a published CLIP-MDMF or CLIP-FSAR checkpoint."
+DETAILS = """\
+A CLIP becomes a folder for --config.clip.path. A checkpoint of a few-shot method becomes a run's
+folder at step 0, for eval.py --checkpoint and train.py --workdir. Its settings are those of the
+config file; to fine-tune it, give here the settings that train.py will be given
+(--config.train.freeze='("^encoder/",)').
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's arguments."""
+    parser.add_argument("source", metavar="SOURCE", help="file or folder to read")
+    parser.add_argument("folder", metavar="DIR", help="folder to write; it must not exist yet")
+    parser.add_argument(
+        "--clip", help="for a checkpoint: folder of the CLIP that it was trained from"
+    )
+    parser.add_argument(
+        "--variant",
+        choices=("reference", "corrected"),
+        help="for a checkpoint: by default reference, or as --config says",
+    )
+    parser.add_argument("--config", help="for a checkpoint: config file, as for train.py")
+    parser.add_argument(
+        "--activation",
+        choices=("quick_gelu", "gelu"),
+        help="for a CLIP whose files do not say it: OpenAI's is quick_gelu",
+    )
+    parser.set_defaults(takes_settings=True)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Reads, says what it recognised, and writes.
+
+    Raises:
+        UserError: SOURCE is damaged, unknown or does not fit the CLIP; DIR exists already.
+    """
+    from mdmf_jax.cli.folders import check_new, new_folder
+    from mdmf_jax.weights.sources import open_source
+
+    check_new(options.folder)
+    source = open_source(options.source, options.activation)
+    print(f"{options.source}: {source.title}", flush=True)
+    write, advice = (_clip if source.clip else _checkpoint)(source, options)
+    with new_folder(options.folder) as folder:
+        write(folder)
+    print(f"wrote {options.folder}; {advice}")
+
+
+def _clip(source: "Source", options: argparse.Namespace) -> tuple[Writer, str]:
+    from mdmf_jax.weights.huggingface import save_clip
+
+    given = [f"--{name}" for name in ("clip", "variant", "config") if getattr(options, name)]
+    for argument in [*given, *options.settings]:
+        raise ConfigError(f"{argument} is for checkpoints of a method, but SOURCE is a CLIP")
+    advice = f"use it with --config.clip.path={options.folder}"
+    return lambda folder: save_clip(folder, *source.clip), advice
+
+
+def _checkpoint(source: "Source", options: argparse.Namespace) -> tuple[Writer, str]:
+    from mdmf_jax.runs import published_checkpoint as checkpoint
+    from mdmf_jax.weights.published import PUBLISHED, check_image_tower
+
+    origin, published = options.source, PUBLISHED[source.method]
+    config = checkpoint.make_config(options.config, _settings(source, options))
+    clip = checkpoint.clip_config(config.clip.path)
+    check_image_tower(source.tensors, clip, origin=origin, clip_path=config.clip.path)
+    sized = ("--config.data.crop=", "--config.data.resize=")
+    if not options.config and not any(text.startswith(sized) for text in options.settings):
+        config = checkpoint.fit_frames(config, clip)
+    checkpoint.check_fit(config, clip)
+    params = published.load(source.tensors, clip, config.head, origin)
+    advice = f"test it with python eval.py --checkpoint={options.folder} --data=VIDEOS"
+    return lambda folder: checkpoint.write_checkpoint(folder, config, params), advice
+
+
+def _settings(source: "Source", options: argparse.Namespace) -> list[str]:
+    """The arguments for train.py that describe the checkpoint."""
+    from mdmf_jax.models.methods.registry import METHODS
+    from mdmf_jax.weights.published import fusion_sizes
+
+    method = source.method
+    if method not in METHODS:
+        raise ConfigError(
+            f"{options.source}: this version has no method {method} that would use it"
+        )
+    variant = options.variant or (None if options.config else "reference")
+    known = {"method": method, "variant": variant, "clip.path": options.clip}
+    known |= {f"{method}.{name}": size for name, size in fusion_sizes(source.tensors).items()}
+    return [
+        *options.settings,
+        *(f"--config.{name}={value}" for name, value in known.items() if value is not None),
+    ]

@@ -1,0 +1,56 @@
+"""What the commands fit, predict, search and evaluate share."""
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from mdmf_jax.errors import UserError
+
+if TYPE_CHECKING:
+    from mdmf_jax.classifier.classifier import FewShotClassifier
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Adds --model and --strict."""
+    parser.add_argument(
+        "--model", required=True, metavar="DIR", help="folder that the command fit wrote"
+    )
+    add_strict(parser)
+
+
+def add_strict(parser: argparse.ArgumentParser) -> None:
+    """Adds --strict."""
+    parser.add_argument(
+        "--strict", action="store_true", help="stop at the first video that cannot be used"
+    )
+
+
+def on_error(options: argparse.Namespace) -> str:
+    """The classifier's `on_error`."""
+    return "raise" if options.strict else "skip"
+
+
+def print_skipped(classifier: "FewShotClassifier") -> None:
+    """A line on stderr for each video that was passed over or unusual."""
+    for video in classifier.skipped_:
+        print(f"skipped: {video.reason}", file=sys.stderr)
+    for note in classifier.notes_:
+        print(f"note: {note}", file=sys.stderr)
+
+
+def shown(text: object) -> str:
+    """Names of files and classes for rich: no markup, no control sequences of a terminal."""
+    from rich.markup import escape
+
+    return escape(str(UserError(str(text))))
+
+
+def positive(text: str) -> float:
+    """A type for argparse: a number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+    return value

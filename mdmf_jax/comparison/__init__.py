@@ -1,0 +1,1 @@
+"""Methods compared on the same episodes: statistics, tables, plots."""

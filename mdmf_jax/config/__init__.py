@@ -1,0 +1,1 @@
+"""How options are declared, checked, turned into ml_collections and back."""

@@ -1,0 +1,1 @@
+"""Episodes drawn, loaded and batched."""

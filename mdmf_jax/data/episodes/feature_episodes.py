@@ -1,0 +1,85 @@
+"""Training episodes from stored features: several random clips of each video, encoded once."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from mdmf_jax.data.episodes.drawing import check_split, episode_rng, query_labels, sample_episode
+from mdmf_jax.data.episodes.loading import ClipMaker
+from mdmf_jax.data.protocols.splits import Split
+
+# Streams of random numbers: which clips an episode takes, and (from there on) how they are cut.
+CHOICE = 1_000
+CLIPS = 1_001
+
+
+def clip_reader(clips: ClipMaker, seed: int, views: int) -> Callable[[int], np.ndarray]:
+    """Reads random training clips uint8 [T, H, W, 3] by number: video * views + view.
+
+    Each is a pure function of the seed, the part, the video and the view.
+    """
+
+    def read(number: int) -> np.ndarray:
+        video, view = divmod(number, views)
+        rng = episode_rng(seed, clips.reader.split.part, video, stream=CLIPS + view)
+        return clips.train(video, False, rng)
+
+    return read
+
+
+@dataclass(frozen=True)
+class FeatureEpisodes:
+    """Makes episodes with the same classes and videos as `EpisodeLoader`.
+
+    Attributes:
+      split: where the episodes are drawn from.
+      features: of all clips [V, views, T, D].
+      way, shot, queries: sizes of an episode; `queries` is per class.
+      seed: names the sequence of episodes, together with the part of the split.
+
+    Raises:
+      DataError: as `check_split`.
+    """
+
+    split: Split
+    features: np.ndarray
+    way: int
+    shot: int
+    queries: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        check_split(self.split, self.way, self.shot, self.queries)
+
+    def make_episode(self, index: int) -> dict[str, np.ndarray]:
+        """Episode number `index`, a pure function of (seed, part, index) and the features.
+
+        Returns:
+          support [W, K, T, D], query [Q, T, D], query_labels int32 [Q], class_ids int32 [W],
+          index int32 [].
+        """
+        split = self.split
+        episode = sample_episode(
+            split.counts,
+            way=self.way,
+            shot=self.shot,
+            queries=self.queries,
+            seed=self.seed,
+            part=split.part,
+            index=index,
+        )
+        rng = episode_rng(self.seed, split.part, index, stream=CHOICE)
+        offsets = split.offsets[episode.classes][:, None]
+        return {
+            "support": self._clips(offsets + episode.support, rng),
+            "query": self._clips((offsets + episode.query).reshape(-1), rng),
+            "query_labels": query_labels(self.way, self.queries),
+            "class_ids": episode.classes.astype(np.int32),
+            "index": np.array(index, np.int32),
+        }
+
+    def _clips(self, videos: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        # As in `sample_episode`: NumPy keeps the stream of `random` from version to version.
+        views = (rng.random(videos.shape) * self.features.shape[1]).astype(np.int64)
+        return self.features[videos, views]

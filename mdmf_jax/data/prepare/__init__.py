@@ -1,0 +1,1 @@
+"""Videos into shards of JPEG frames, which load faster."""

@@ -1,0 +1,1 @@
+"""Few-shot protocols, their lists and splits."""

@@ -1,0 +1,1 @@
+"""Where the frames of videos come from, and how they are decoded."""

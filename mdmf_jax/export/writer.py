@@ -1,0 +1,119 @@
+"""Writes a model as a folder that runs with jax and numpy alone; see `load_exported`."""
+
+import hashlib
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from mdmf_jax.classifier.bundle import NAME, load_bundle
+from mdmf_jax.classifier.calibration import Calibration
+from mdmf_jax.classifier.model import Model, pretrained
+from mdmf_jax.classifier.support import SupportSet
+from mdmf_jax.cli.folders import new_folder
+from mdmf_jax.errors import ConfigError
+from mdmf_jax.evaluation.provenance import versions
+from mdmf_jax.export import load_exported
+from mdmf_jax.export.programs import ENCODER, MOST_SUPPORTS, PLATFORMS, TEXT, programs_of
+from mdmf_jax.training.sharding import path_name
+
+
+def export_path(
+    path: str | Path, folder: str | Path, method: str = "otam", clip: str | None = None
+) -> list[str]:
+    """Exports a fitted model, a run, a checkpoint or a CLIP; returns the names of its classes.
+
+    Args:
+      path: a folder that `fit` wrote (then its classes go along), or what `pretrained` takes.
+      method, clip: see `pretrained`.
+
+    Raises:
+      UserError: the model cannot be read, or the folder exists or cannot be written.
+    """
+    if (Path(path) / NAME).is_file():
+        model, support, calibration = load_bundle(path)
+        export_model(folder, model, support, calibration)
+        return list(support.classes)
+    export_model(folder, pretrained(path, method, clip))
+    return []
+
+
+def export_model(
+    folder: str | Path,
+    model: Model,
+    support: SupportSet | None = None,
+    calibration: Calibration | None = None,
+) -> None:
+    """Writes the folder, whole or not at all.
+
+    It holds NAME.jaxexport for each stage, params.npz, support.npz if there are classes (else
+    the text tower, with which the loader learns some), manifest.json and the loader.
+
+    Raises:
+      UserError: the folder exists or cannot be written, or there are too many support videos.
+    """
+    classes = list(support.classes) if support else []
+    if support and (count := len(classes) * max(support.counts)) > MOST_SUPPORTS:
+        raise ConfigError(
+            f"{len(classes)} classes of up to {max(support.counts)} videos are {count} in an "
+            f"exported model, which takes {MOST_SUPPORTS}; fit fewer videos a class"
+        )
+    programs = programs_of(model, with_texts=not classes)
+    with new_folder(folder) as temporary:
+        for name, data in programs.items():
+            (temporary / f"{name}.jaxexport").write_bytes(data)
+        np.savez(temporary / "params.npz", **_params(model, with_texts=not classes))
+        if support:
+            np.savez(temporary / "support.npz", **_support(model, support))
+        shutil.copyfile(load_exported.__file__, temporary / "load_exported.py")
+        manifest = _manifest(model, classes) | {
+            "calibration": asdict(calibration) if calibration else None,
+            "files": {p.name: _sha256(p) for p in sorted(temporary.iterdir())},
+        }
+        text = json.dumps(manifest, indent=2) + "\n"
+        (temporary / load_exported.MANIFEST).write_text(text, encoding="utf-8")
+
+
+def _manifest(model: Model, classes: list[str]) -> dict[str, Any]:
+    s = model.settings
+    return {
+        "format": load_exported.FORMAT,
+        "method": s.method,
+        "frames": s.frames,
+        "size": s.crop,
+        "features": model.clip.config.projection_dim,
+        # How clips were cut from videos, for those who cut their own.
+        "resize": s.resize,
+        "pipeline": s.pipeline,
+        "sampling": s.sampling,
+        "views": s.test_views,
+        "prompt": s.prompt,
+        "text_length": model.clip.config.text.max_position_embeddings,
+        "platforms": list(PLATFORMS),
+        "most_supports": MOST_SUPPORTS,
+        "versions": versions(),
+        "classes": classes,
+    }
+
+
+def _params(model: Model, with_texts: bool) -> dict[str, np.ndarray]:
+    tree = {"encoder": {name: model.clip.params[name] for name in ENCODER}, "head": model.head}
+    if with_texts:
+        tree["text"] = {name: model.clip.params[name] for name in TEXT}
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {path_name(path): np.asarray(leaf) for path, leaf in leaves}
+
+
+def _support(model: Model, support: SupportSet) -> dict[str, np.ndarray]:
+    tree, mask = support.stacked(model.stages)
+    leaves = {f"leaf{i}": np.asarray(x) for i, x in enumerate(jax.tree.leaves(tree))}
+    return leaves | {"texts": support.prompts, "mask": mask}
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""The encoders, which turn videos and texts into features."""

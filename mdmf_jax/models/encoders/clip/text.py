@@ -1,0 +1,91 @@
+"""CLIP's text tower: a causal transformer read at the end token (Radford et al. 2021)."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from mdmf_jax.errors import ConfigError
+from mdmf_jax.models.encoders.clip.blocks import Encoder, layer_norm
+from mdmf_jax.models.encoders.clip.config import LEGACY_EOS, CLIPConfig, TextConfig
+
+
+def end_position(ids: jax.Array, eos_token_id: int) -> jax.Array:
+    """Position of the token that stands for the whole text. int [N, L] -> int [N].
+
+    The first `eos_token_id`; for the legacy value 2 the first largest id (as transformers).
+    """
+    if eos_token_id == LEGACY_EOS:
+        return jnp.argmax(ids, axis=-1)
+    return jnp.argmax(ids == eos_token_id, axis=-1)
+
+
+class TextEmbeddings(nn.Module):
+    """Tokens and positions. int [N, L] -> [N, L, hidden_size]."""
+
+    config: TextConfig
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, ids: jax.Array) -> jax.Array:
+        config, length = self.config, ids.shape[-1]
+        if length > config.max_position_embeddings:
+            raise ConfigError(
+                f"texts of {length} tokens, but this CLIP takes at most "
+                f"{config.max_position_embeddings}: shorten the prompt"
+            )
+        tokens = nn.Embed(
+            config.vocab_size,
+            config.hidden_size,
+            embedding_init=nn.initializers.normal(0.02),
+            dtype=self.dtype,
+            name="token_embedding",
+        )
+        positions = nn.Embed(
+            config.max_position_embeddings,
+            config.hidden_size,
+            embedding_init=nn.initializers.normal(0.01),
+            dtype=self.dtype,
+            name="position_embedding",
+        )
+        return tokens(ids) + positions(jnp.arange(length))[None]
+
+
+class TextTransformer(nn.Module):
+    """Token ids to the end token's final state. int [N, L] -> [N, hidden_size].
+
+    Attention is causal, so what pads a text after its end token has no influence and needs no
+    mask.
+    """
+
+    config: TextConfig
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, ids: jax.Array) -> jax.Array:
+        x = TextEmbeddings(self.config, self.dtype, name="embeddings")(ids)
+        x = Encoder(self.config, causal=True, dtype=self.dtype, name="encoder")(x)
+        x = layer_norm(self.config, self.dtype, "final_layer_norm")(x)
+        return x[jnp.arange(len(x)), end_position(ids, self.config.eos_token_id)]
+
+
+class CLIPText(nn.Module):
+    """Text tower with its projection. Token ids int [N, L] -> [N, D], not normalised.
+
+    Raises:
+        ConfigError: L is larger than the tower's number of positions.
+    """
+
+    config: CLIPConfig
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, ids: jax.Array) -> jax.Array:
+        text = self.config.text
+        pooled = TextTransformer(text, self.dtype, name="text_model")(ids)
+        return nn.Dense(
+            self.config.projection_dim,
+            use_bias=False,
+            kernel_init=nn.initializers.normal(text.hidden_size**-0.5),
+            dtype=self.dtype,
+            name="text_projection",
+        )(pooled)

@@ -1,0 +1,1 @@
+"""Modules that several methods or encoders use."""

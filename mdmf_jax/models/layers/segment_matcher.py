@@ -1,0 +1,134 @@
+"""Multiple-level segment transformer: videos compared by frame tuples of several sizes.
+
+After the published code of TSA-MLT (Guo et al., 2023, arXiv 2307.01985). That system first warps
+ResNet feature maps in time and space (task-specific alignment); maps of a ResNet are no input
+here, so that part is left out. The published code also reshapes its aligned maps where it should
+transpose them, so that its "frames" mix channels and time; here a frame is a frame.
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from mdmf_jax.models.layers.tuples import PositionEncoding, TupleProjection
+from mdmf_jax.ops.cross_attention import query_prototypes, squared_distance
+from mdmf_jax.ops.segments import draw_tuples, frame_tuples, spread_tuples
+from mdmf_jax.ops.transport import pairwise_distance, transport_cost
+
+# The fusion starts so that its logits range about as far as an alignment's distances.
+FUSION_START = 5.0
+
+
+@dataclass(frozen=True)
+class SegmentsConfig:
+    """Options of the segments, for `segment_transformer` and for `mdmf` with that matcher.
+
+    Attributes:
+      levels: sizes of the frame tuples, ascending; each level has parameters of its own.
+      tuples: how many tuples of each level are compared.
+      at_test: "fixed" (as many tuples as in training, evenly spread, always the same) or
+        "complete" (all tuples of all levels). In training they are drawn for every episode.
+      width: features of keys and values.
+      dropout: rate on the frames, after their positions were added.
+      transport_strength: what the costs of the optimal transport are multiplied by.
+      transport_iterations, transport_tolerance: its limit of rounds, and the largest change of
+        the plan's row sums in a round at which it is done.
+      l2_weight, transport_weight, fusion_weight: shares of the three kinds of logits in the
+        answer, and the weights of their losses. The published default is (1, 0, 0).
+    """
+
+    levels: tuple[int, ...] = (1, 2, 3, 4)
+    tuples: tuple[int, ...] = (8, 4, 3, 2)
+    at_test: str = "fixed"
+    width: int = 1152
+    dropout: float = 0.1
+    transport_strength: float = 1.0
+    transport_iterations: int = 100
+    transport_tolerance: float = 1e-5
+    l2_weight: float = 0.0
+    transport_weight: float = 0.0
+    fusion_weight: float = 1.0
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Weights above zero by the kind of logits: "l2", "transport", "fusion"."""
+        kinds = {
+            "l2": self.l2_weight,
+            "transport": self.transport_weight,
+            "fusion": self.fusion_weight,
+        }
+        return {kind: weight for kind, weight in kinds.items() if weight > 0}
+
+
+class SegmentMatcher(nn.Module):
+    """Keys and values of a video's segments, and the logits of queries from them."""
+
+    config: SegmentsConfig = SegmentsConfig()
+
+    def setup(self):
+        levels, width = self.config.levels, self.config.width
+        self.positions = PositionEncoding(self.config.dropout)
+        self.keys = [TupleProjection(width) for _ in levels]
+        self.values = [TupleProjection(width) for _ in levels]
+        self.norm = nn.LayerNorm(epsilon=1e-5, use_fast_variance=False)
+        self.fusion = self.param("fusion", nn.initializers.constant(FUSION_START), (2,))
+
+    def encode(self, frames, tuples=None, *, train: bool = False):
+        """Keys and values of segments: [N, T, D] -> {"keys", "values"} [N, S, width].
+
+        Args:
+          tuples: frame numbers of each level's tuples [S_level, level], instead of those that
+            `at_test` says, or in training the rng "segments". Calls with the same rng draw the
+            same tuples only if they are not in the same `apply`.
+        """
+        if tuples is None:
+            tuples = self.choose(frames.shape[-2], train=train)
+        frames = self.positions(frames, train=train)
+
+        def all_levels(layers):
+            tokens = [layer(frames, t) for layer, t in zip(layers, tuples, strict=True)]
+            return self.norm(jnp.concatenate(tokens, axis=-2))
+
+        return {"keys": all_levels(self.keys), "values": all_levels(self.values)}
+
+    def choose(self, frames: int, *, train: bool = False) -> list:
+        """Frame numbers of the tuples of each level [S_level, level]."""
+        c = self.config
+        plan = list(zip(c.levels, c.tuples, strict=True))
+        if train:
+            keys = jax.random.split(self.make_rng("segments"), len(plan))
+            return [draw_tuples(key, frames, *p) for key, p in zip(keys, plan, strict=True)]
+        if c.at_test == "complete":
+            return [frame_tuples(frames, level) for level in c.levels]
+        return [spread_tuples(frames, *p) for p in plan]
+
+    def logits(self, supports, queries, mask=None) -> dict[str, jax.Array]:
+        """Logits [Q, W] by kind: "l2", "transport" and "fusion".
+
+        The fusion weighs both distances by two learned numbers, the same for all classes. More
+        than that no linear layer can do that treats all classes alike: what it could add is
+        the same for all classes. It takes any number of classes, in any order.
+
+        Args:
+          supports: of `encode`, [W, K, S, width].
+          queries: of `encode`, [Q, S, width].
+          mask: which shots are there [W, K].
+        """
+        c = self.config
+        prototypes = query_prototypes(queries["keys"], supports["keys"], supports["values"], mask)
+        l2 = squared_distance(queries["values"], prototypes)
+        transport = transport_cost(
+            pairwise_distance(queries["values"][:, None], prototypes),
+            c.transport_strength,
+            c.transport_iterations,
+            c.transport_tolerance,
+        )
+        # Values have unit variance: a squared distance is about the width, a distance its root.
+        fused = self.fusion[0] * l2 / c.width + self.fusion[1] * transport / c.width**0.5
+        return {"l2": -l2, "transport": -transport, "fusion": -fused}
+
+    def answer(self, logits: dict[str, jax.Array]) -> jax.Array:
+        """The logits [Q, W] to classify by: the weighted sum."""
+        return sum(weight * logits[kind] for kind, weight in self.config.weights.items())

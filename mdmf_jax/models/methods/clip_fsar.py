@@ -1,0 +1,123 @@
+"""CLIP-FSAR: CLIP-guided prototype modulating (arXiv 2303.02982)."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from mdmf_jax.models.layers.fusion import fusion_of
+from mdmf_jax.models.methods.base import FewShotMethod
+from mdmf_jax.ops.alignment import otam_distance
+from mdmf_jax.ops.losses import class_cross_entropy, cross_entropy
+from mdmf_jax.ops.prototypes import class_means
+from mdmf_jax.ops.similarity import pairwise_cosine
+
+
+@dataclass(frozen=True)
+class CLIPFSARConfig:
+    """Options of CLIP-FSAR. The defaults are those of the published code.
+
+    Attributes:
+      depth, heads, hidden: layers, heads and feed-forward width of the fusion transformer.
+      attention_dropout, ffn_dropout: dropout rates.
+      smoothing: temperature of OTAM's soft minimum.
+      bidirectional: align queries with prototypes and prototypes with queries.
+      merge_before: average the shots of a class before the transformer instead of after it.
+      at_test: what classifies when not training: "plain" (the alignment, as in training),
+        "text" (image-text agreement alone), or "combined" (both, as probabilities).
+      text_coefficient: share of the text in "combined", 0..1.
+      class_weight, query_weight: weights of the two losses. The published class weight is
+        1.2 (HMDB51), 1.5 (UCF101, Kinetics) or 3.0 (Something-Something V2).
+      reduction: of the cross entropies over their items: "mean" or "sum".
+    """
+
+    depth: int = 1
+    heads: int = 8
+    hidden: int = 2048
+    attention_dropout: float = 0.2
+    ffn_dropout: float = 0.05
+    smoothing: float = 0.5
+    bidirectional: bool = True
+    merge_before: bool = False
+    at_test: str = "plain"
+    text_coefficient: float = 0.9
+    class_weight: float = 1.2
+    query_weight: float = 1.0
+    reduction: str = "mean"
+
+
+class CLIPFSAR(FewShotMethod):
+    """CLIP-FSAR's head on frame features, for one episode.
+
+    A support's output is its fused frame tokens [N, T, D], or with `merge_before` its frames;
+    a query's are its tokens, fused among themselves, and its mean frame. In training it
+    classifies by the alignment, whatever `at_test` says.
+    """
+
+    config: CLIPFSARConfig = CLIPFSARConfig()
+
+    def setup(self):
+        self.fusion = fusion_of(self.config)
+        self.scale = self.param("scale", nn.initializers.ones, (1,), jnp.float32)
+
+    def support_outputs(self, videos, texts, *, train: bool = False):
+        """As in the base.
+
+        The published code puts the text token last, `MultiModalFusion` first. That changes
+        nothing, because no token has a position embedding.
+        """
+        if self.config.merge_before:
+            return videos
+        return self.fusion(texts, videos, videos, train=train)[:, 1:]
+
+    def query_outputs(self, videos, texts, *, train: bool = False):
+        tokens = self.fusion(None, videos, videos, train=train)
+        return {"tokens": tokens, "mean": videos.mean(axis=-2)}
+
+    def match(self, supports, queries, prompts, *, support_mask=None, train: bool = False):
+        c = self.config
+        prototypes = class_means(supports, support_mask)  # [W, T, D]
+        if c.merge_before:
+            prototypes = self.fusion(prompts, prototypes, prototypes, train=train)[:, 1:]
+        tokens = queries["tokens"]
+        distance = otam_distance(tokens, prototypes, c.smoothing, c.bidirectional)
+        text_logits = self._text_logits(queries["mean"], prompts)
+        logits = -distance
+        if not train:
+            logits = self._test_logits(distance, text_logits, tokens.shape[-2])
+        return logits, {"distance": distance, "text_logits": text_logits}
+
+    def class_scores(self, support, query, prompts, class_table):
+        """Image-text logits of supports, class after class, then queries [W K + Q, C]."""
+        videos = jnp.concatenate([support.reshape(-1, *support.shape[2:]), query])
+        return {"class_logits": pairwise_cosine(videos.mean(axis=-2), class_table) * self.scale[0]}
+
+    def losses(self, logits, diagnostics, query_labels, class_ids):
+        c = self.config
+        losses = {"cross_entropy": cross_entropy(logits, query_labels, c.reduction)}
+        losses["class"] = jnp.zeros((), logits.dtype)
+        if "class_logits" in diagnostics:
+            losses["class"] = class_cross_entropy(
+                diagnostics["class_logits"], query_labels, class_ids, c.reduction
+            )
+        losses["total"] = (
+            c.query_weight * losses["cross_entropy"] + c.class_weight * losses["class"]
+        )
+        return losses
+
+    def _text_logits(self, means, prompts):
+        """Image-text logits [Q, W] of mean frames [Q, D], from cosines without epsilon."""
+        return pairwise_cosine(means, prompts, epsilon=0.0) * self.scale[0]
+
+    def _test_logits(self, distance, text_logits, frames: int):
+        """Scores [Q, W] as `at_test` says; those with text are (products of) probabilities."""
+        if self.config.at_test == "plain":
+            return -distance
+        by_text = jax.nn.log_softmax(text_logits, axis=-1)
+        if self.config.at_test == "text":
+            return jnp.exp(by_text)
+        # The published 1 - distance / 8 is the same to a softmax; 8 is its number of frames.
+        by_frames = jax.nn.log_softmax(-distance / frames, axis=-1)
+        share = self.config.text_coefficient
+        return jnp.exp(share * by_text + (1 - share) * by_frames)

@@ -1,0 +1,239 @@
+"""CLIP-MDMF: multi-view distillation based on multi-modal fusion (arXiv 2401.08345)."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from mdmf_jax.models.layers.fusion import fusion_of
+from mdmf_jax.models.layers.segment_matcher import SegmentMatcher, SegmentsConfig
+from mdmf_jax.models.layers.temporal import GlobalTemporalContext, LocalTemporalContext
+from mdmf_jax.models.methods.base import FewShotMethod, split_classes
+from mdmf_jax.ops import prompts as pps
+from mdmf_jax.ops.alignment import otam_distance
+from mdmf_jax.ops.distillation import ViewScores, mutual_distillation
+from mdmf_jax.ops.losses import class_cross_entropy, cross_entropy
+from mdmf_jax.ops.prototypes import class_means
+from mdmf_jax.ops.similarity import pairwise_cosine
+
+# The published option names say the opposite of what the published code does.
+PUBLISHED_DIRECTIONS = {
+    "bid": "both",
+    "up2down": "global_to_local",
+    "down2up": "local_to_global",
+}
+
+
+@dataclass(frozen=True)
+class MDMFConfig:
+    """Options of CLIP-MDMF. The defaults are the corrected variant.
+
+    Attributes:
+      frames_kept: frames of a video that vote on its prompt (all, if the video has fewer).
+      pps: give each query a prompt by PPS; without it the query's text token is zero.
+      pps_at_test: "argmax" or "sample"; in training the prompt is always drawn.
+      text_token: what the views' text parts compare: the "text" token or the "first_frame".
+      depth, heads, hidden: layers, heads and feed-forward width of the fusion transformers.
+      attention_dropout, ffn_dropout, tcn_dropout: dropout rates.
+      matcher: what compares the fused frame tokens: "otam" (with the class prototypes), or
+        "segments" (the multiple-level segment transformer, with options of its own).
+      smoothing: temperature of OTAM's soft minimum.
+      bidirectional: OTAM aligns queries with prototypes and prototypes with queries.
+      direction: who teaches: "local_to_global", "global_to_local", "both", or a published
+        name ("bid", "up2down", "down2up") with the meaning it has in the published code.
+      condition: what decides who is reliable: "text_and_visual", "text", "visual", "none".
+      teacher_gradient: let the distillation gradient reach the teacher.
+      reduction: of the cross entropies over their items: "mean" or "sum".
+      views: "both", "local", "global", or "neither" (one view without temporal context,
+        fused by the local view's transformer). Distillation needs both.
+      class_weight, query_weight, distill_weight: weights of the three losses.
+    """
+
+    frames_kept: int = 4
+    pps: bool = True
+    pps_at_test: str = "argmax"
+    text_token: str = "text"
+    depth: int = 1
+    heads: int = 8
+    hidden: int = 2048
+    attention_dropout: float = 0.2
+    ffn_dropout: float = 0.05
+    tcn_dropout: float = 0.1
+    matcher: str = "otam"
+    smoothing: float = 0.5
+    bidirectional: bool = True
+    direction: str = "both"
+    condition: str = "text_and_visual"
+    teacher_gradient: bool = False
+    reduction: str = "mean"
+    views: str = "both"
+    class_weight: float = 0.0
+    query_weight: float = 1.0
+    distill_weight: float = 1.0
+
+
+class MDMF(FewShotMethod):
+    """CLIP-MDMF's head on frame features, for one episode.
+
+    The outputs of a video are by view: its fused "tokens" [N, 1 + T, D], the text token first,
+    and with the matcher "segments" the "keys" and "values" of its frame tokens' segments.
+    """
+
+    config: MDMFConfig = MDMFConfig()
+    segments: SegmentsConfig = SegmentsConfig()
+
+    def setup(self):
+        c = self.config
+        self.local_context = LocalTemporalContext()
+        self.global_context = GlobalTemporalContext(c.tcn_dropout)
+        self.local_fusion = fusion_of(c)
+        self.global_fusion = fusion_of(c)
+        if c.matcher == "segments":
+            self.local_matcher = SegmentMatcher(self.segments)
+            self.global_matcher = SegmentMatcher(self.segments)
+        self.scale = self.param("scale", nn.initializers.ones, (1,), jnp.float32)
+
+    @property
+    def chooses_prompts(self) -> bool:
+        return True
+
+    def prompt_scores(self, videos, table):
+        return pps.class_agreement(pps.frame_agreement(videos, table), self._kept(videos))
+
+    def choose_prompts(self, scores, choice=None, *, train: bool = False):
+        probability = pps.prompt_probability(scores)
+        if choice is None:
+            sample = train or self.config.pps_at_test == "sample"
+            choice = pps.select_prompt(probability, self.make_rng("prompt") if sample else None)
+        return choice, probability
+
+    def support_outputs(self, videos, texts, *, train: bool = False):
+        return self._fused(self._contexts(videos, train), videos, texts, train)
+
+    def query_outputs(self, videos, texts, *, train: bool = False):
+        texts = texts if self.config.pps else jnp.zeros_like(texts)
+        return self._fused(self._contexts(videos, train), videos, texts, train)
+
+    def outputs(self, support, query, prompts, query_texts, *, train: bool):
+        """As in the base; both in one call of each part, and the contexts as diagnostics."""
+        way, shot, *rest = support.shape
+        if not self.config.pps:
+            query_texts = jnp.zeros_like(query_texts)
+        videos = jnp.concatenate([support.reshape(-1, *rest), query])
+        texts = jnp.concatenate([jnp.repeat(prompts, shot, axis=0), query_texts])
+        contexts = self._contexts(videos, train)
+        fused = self._fused(contexts, videos, texts, train)
+        diagnostics = {}
+        for name, context in contexts.items():
+            diagnostics[f"{name}_context_support"] = split_classes(context[: way * shot], way)
+            diagnostics[f"{name}_context_query"] = context[way * shot :]
+        supports = jax.tree.map(lambda x: x[: way * shot], fused)
+        queries = jax.tree.map(lambda x: x[way * shot :], fused)
+        return split_classes(supports, way), queries, diagnostics
+
+    def match(self, supports, queries, prompts, *, support_mask=None, train: bool = False):
+        """Minus the distances of the frame tokens, summed over the views.
+
+        OTAM compares with the mean of a class's shots, the segments with all shots.
+        """
+        prototypes = {
+            view: class_means(support["tokens"], support_mask) for view, support in supports.items()
+        }
+        if self.config.matcher == "segments":
+            distances = self._segment_distances(supports, queries, support_mask)
+        else:
+            distances = otam_distance(
+                jnp.stack([query["tokens"][:, 1:] for query in queries.values()]),
+                jnp.stack([prototypes[view][:, 1:] for view in queries]),
+                self.config.smoothing,
+                self.config.bidirectional,
+            )
+        diagnostics = {}
+        for view, distance in zip(queries, distances, strict=True):
+            diagnostics[f"{view}_prototypes"] = prototypes[view]  # [W, 1 + T, D]
+            diagnostics[f"{view}_query"] = queries[view]["tokens"]  # [Q, 1 + T, D]
+            diagnostics[f"{view}_distance"] = distance  # [Q, W]
+        return -sum(distances), diagnostics
+
+    def class_scores(self, support, query, prompts, class_table):
+        """Frames that agree best with their text, and image-text logits [W K + Q, C]."""
+        kept = self._kept(query)
+        scores = pairwise_cosine(support, prompts[:, None, None, :])[..., 0]
+        supports = pps.best_frames(support, scores, kept)
+        agreement = pps.frame_agreement(query, prompts)  # [Q, W, T]
+        best = jnp.argmax(pps.class_agreement(agreement, kept), axis=-1)
+        own = jnp.take_along_axis(agreement, best[:, None, None], axis=1)[:, 0]
+        queries = pps.best_frames(query, own, kept)
+        means = supports.mean(-2).reshape(-1, support.shape[-1]), queries.mean(-2)
+        return {
+            "support_frames_kept": supports,  # [W, K, kept, D]
+            "query_frames_kept": queries,  # [Q, kept, D]
+            "class_logits": pairwise_cosine(jnp.concatenate(means), class_table) * self.scale[0],
+        }
+
+    def losses(self, logits, diagnostics, query_labels, class_ids):
+        c = self.config
+        zero = jnp.zeros((), logits.dtype)
+        losses = {"cross_entropy": cross_entropy(logits, query_labels, c.reduction)}
+        losses["class"] = losses["distillation"] = zero
+        if "class_logits" in diagnostics:
+            losses["class"] = class_cross_entropy(
+                diagnostics["class_logits"], query_labels, class_ids, c.reduction
+            )
+        if c.views == "both":
+            losses["distillation"] = mutual_distillation(
+                self._scores("local", diagnostics),
+                self._scores("global", diagnostics),
+                direction=PUBLISHED_DIRECTIONS.get(c.direction, c.direction),
+                condition=c.condition,
+                teacher_gradient=c.teacher_gradient,
+            )
+        losses["total"] = (
+            c.class_weight * losses["class"]
+            + c.query_weight * losses["cross_entropy"]
+            + c.distill_weight * losses["distillation"]
+        )
+        return losses
+
+    def _kept(self, videos) -> int:
+        return min(self.config.frames_kept, videos.shape[-2])
+
+    def _contexts(self, videos, train: bool) -> dict[str, jax.Array]:
+        """Temporal context of videos [N, T, D] by view."""
+        contexts = {}
+        if self.config.views in ("both", "local"):
+            contexts["local"] = self.local_context(videos)
+        if self.config.views in ("both", "global"):
+            contexts["global"] = self.global_context(videos, train=train)
+        if self.config.views == "neither":
+            contexts["plain"] = videos
+        return contexts
+
+    def _fused(self, contexts, videos, texts, train: bool) -> dict[str, dict[str, jax.Array]]:
+        """Outputs of the videos by view, as the class describes them."""
+        fused = {}
+        for view, context in contexts.items():
+            fusion = self.global_fusion if view == "global" else self.local_fusion
+            tokens = fusion(texts, context, videos, train=train)
+            fused[view] = {"tokens": tokens}
+            if self.config.matcher == "segments":
+                fused[view] |= self._matcher(view).encode(tokens[:, 1:], train=train)
+        return fused
+
+    def _matcher(self, view: str) -> SegmentMatcher:
+        return self.global_matcher if view == "global" else self.local_matcher
+
+    def _segment_distances(self, supports, queries, mask) -> list[jax.Array]:
+        """Minus the segment transformer's logits [Q, W], for each view."""
+        distances = []
+        for view, query in queries.items():
+            matcher = self._matcher(view)
+            distances.append(-matcher.answer(matcher.logits(supports[view], query, mask)))
+        return distances
+
+    def _scores(self, view: str, diagnostics) -> ViewScores:
+        token = {"text": 0, "first_frame": 1}[self.config.text_token]
+        queries, prototypes = diagnostics[f"{view}_query"], diagnostics[f"{view}_prototypes"]
+        text = pairwise_cosine(queries[:, token], prototypes[:, token])
+        return ViewScores(text=text, visual=-diagnostics[f"{view}_distance"])

@@ -1,0 +1,41 @@
+"""Mean pooling: the mean frame of a query against those of a class, whatever their order."""
+
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+
+from mdmf_jax.models.methods.base import FewShotMethod
+from mdmf_jax.ops.prototypes import class_means
+from mdmf_jax.ops.similarity import pairwise_cosine
+
+
+@dataclass(frozen=True)
+class MeanPoolConfig:
+    """Options of mean pooling.
+
+    Attributes:
+      metric: "cosine" with each support video, mean over the shots (as the baseline of the
+        published CLIP-FSAR code), or "squared" for minus the squared Euclidean distance to the
+        mean of a class's videos (as Prototypical Networks, Snell et al., 2017).
+    """
+
+    metric: str = "cosine"
+
+
+class MeanPool(FewShotMethod):
+    """Classifies by the mean frame; no parameters. The outputs of a video are that [N, D]."""
+
+    config: MeanPoolConfig = MeanPoolConfig()
+
+    def support_outputs(self, videos, texts, *, train: bool = False):
+        return videos.mean(axis=-2)
+
+    def query_outputs(self, videos, texts, *, train: bool = False):
+        return videos.mean(axis=-2)
+
+    def match(self, supports, queries, prompts, *, support_mask=None, train: bool = False):
+        if self.config.metric == "squared":
+            prototypes = class_means(supports, support_mask)  # [W, D]
+            return -jnp.square(queries[:, None] - prototypes[None]).sum(-1), {}
+        by_shot = pairwise_cosine(supports, queries[None])  # [W, K, Q]
+        return class_means(by_shot, support_mask).T, {}

@@ -1,0 +1,38 @@
+"""OTAM (Cao et al., CVPR 2020, arXiv 1906.11415): alignment with every support video."""
+
+from dataclasses import dataclass
+
+from mdmf_jax.models.methods.base import FewShotMethod
+from mdmf_jax.ops.alignment import otam_distance
+from mdmf_jax.ops.prototypes import class_means
+
+
+@dataclass(frozen=True)
+class OTAMConfig:
+    """Options of OTAM. The defaults are those of the baseline in the published CLIP-FSAR code.
+
+    Attributes:
+      smoothing: temperature of the soft minimum.
+      bidirectional: align queries with supports and supports with queries.
+    """
+
+    smoothing: float = 0.1
+    bidirectional: bool = True
+
+
+class OTAM(FewShotMethod):
+    """Minus the mean over a class's shots of the distances to its videos; no parameters."""
+
+    config: OTAMConfig = OTAMConfig()
+
+    def match(self, supports, queries, prompts, *, support_mask=None, train: bool = False):
+        way, shot, *video = supports.shape
+        distances = otam_distance(
+            queries,
+            supports.reshape(way * shot, *video),
+            self.config.smoothing,
+            self.config.bidirectional,
+        )  # [Q, W K]
+        by_shot = distances.T.reshape(way, shot, -1)
+        distance = class_means(by_shot, support_mask).T  # [Q, W]
+        return -distance, {"distance": distance}

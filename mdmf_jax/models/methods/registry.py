@@ -1,0 +1,136 @@
+"""The few-shot methods by name: the one place where a method is chosen."""
+
+from typing import Any
+
+from flax import linen as nn
+
+from mdmf_jax.errors import ConfigError
+from mdmf_jax.models.layers.segment_matcher import SegmentsConfig
+from mdmf_jax.models.methods.clip_fsar import CLIPFSAR, CLIPFSARConfig
+from mdmf_jax.models.methods.cross_transformer import CrossTransformer, CrossTransformerConfig
+from mdmf_jax.models.methods.mdmf import MDMF, MDMFConfig
+from mdmf_jax.models.methods.mean_pool import MeanPool, MeanPoolConfig
+from mdmf_jax.models.methods.otam import OTAM, OTAMConfig
+from mdmf_jax.models.methods.segment_transformer import SegmentTransformer, SegmentTransformerConfig
+from mdmf_jax.models.methods.trx import TRX, TRXConfig
+from mdmf_jax.models.methods.zero_shot import ZeroShot, ZeroShotConfig
+
+METHODS: dict[str, tuple[type, type[nn.Module]]] = {
+    "clip_fsar": (CLIPFSARConfig, CLIPFSAR),
+    "cross_transformer": (CrossTransformerConfig, CrossTransformer),
+    "mdmf": (MDMFConfig, MDMF),
+    "mean_pool": (MeanPoolConfig, MeanPool),
+    "otam": (OTAMConfig, OTAM),
+    "segment_transformer": (SegmentTransformerConfig, SegmentTransformer),
+    "trx": (TRXConfig, TRX),
+    "zero_shot": (ZeroShotConfig, ZeroShot),
+}
+
+# These take the options of the section `segments` besides their own.
+WITH_SEGMENTS = ("mdmf", "segment_transformer")
+
+# What the methods' options may be: the allowed texts, or bounds (see settings.py).
+METHOD_LIMITS: dict[str, dict[str, Any]] = {
+    "clip_fsar": {
+        "depth": {"min": 1},
+        "heads": {"min": 1},
+        "hidden": {"min": 1},
+        "attention_dropout": {"min": 0, "below": 1},
+        "ffn_dropout": {"min": 0, "below": 1},
+        "smoothing": {"above": 0},
+        "at_test": ("plain", "text", "combined"),
+        "text_coefficient": {"min": 0, "max": 1},
+        "class_weight": {"min": 0},
+        "query_weight": {"min": 0},
+        "reduction": ("mean", "sum"),
+    },
+    "mdmf": {
+        "frames_kept": {"min": 1},
+        "pps_at_test": ("argmax", "sample"),
+        "text_token": ("text", "first_frame"),
+        "depth": {"min": 1},
+        "heads": {"min": 1},
+        "hidden": {"min": 1},
+        "attention_dropout": {"min": 0, "below": 1},
+        "ffn_dropout": {"min": 0, "below": 1},
+        "tcn_dropout": {"min": 0, "below": 1},
+        "matcher": ("otam", "segments"),
+        "smoothing": {"above": 0},
+        "direction": (
+            "both",
+            "local_to_global",
+            "global_to_local",
+            "bid",
+            "up2down",
+            "down2up",
+        ),
+        "condition": ("text_and_visual", "text", "visual", "none"),
+        "reduction": ("mean", "sum"),
+        "views": ("both", "local", "global", "neither"),
+        "class_weight": {"min": 0},
+        "query_weight": {"min": 0},
+        "distill_weight": {"min": 0},
+    },
+    "cross_transformer": {"width": {"min": 1}, "scale": {"above": 0}},
+    "mean_pool": {"metric": ("cosine", "squared")},
+    "otam": {"smoothing": {"above": 0}},
+    "segment_transformer": {"reduction": ("mean", "sum")},
+    "trx": {
+        "cardinalities": {"min": 1},
+        "width": {"min": 1},
+        "dropout": {"min": 0, "below": 1},
+        "reduction": ("mean", "sum"),
+    },
+    "zero_shot": {"scale": {"above": 0}},
+}
+
+# The same for the section `segments`.
+SEGMENT_LIMITS: dict[str, Any] = {
+    "levels": {"min": 1},
+    "tuples": {"min": 1},
+    "at_test": ("fixed", "complete"),
+    "width": {"min": 1},
+    "dropout": {"min": 0, "below": 1},
+    "transport_strength": {"above": 0},
+    "transport_iterations": {"min": 1},
+    "transport_tolerance": {"above": 0},
+    "l2_weight": {"min": 0},
+    "transport_weight": {"min": 0},
+    "fusion_weight": {"min": 0},
+}
+
+
+def config_class(method: str) -> type:
+    """The frozen dataclass of a method's options.
+
+    Raises:
+      ConfigError: no such method.
+    """
+    return _entry(method)[0]
+
+
+def build(
+    method: str, options: Any, width: int, segments: SegmentsConfig | None = None
+) -> nn.Module:
+    """The method's module with the given options (an instance of `config_class(method)`).
+
+    Args:
+      segments: for the methods that take them; None for the defaults.
+      width: size D of the features that it will be given.
+
+    Raises:
+      ConfigError: no such method, or its attention heads cannot share `width` features.
+    """
+    heads = getattr(options, "heads", 1)
+    if width % heads:
+        raise ConfigError(f"{method}.heads is {heads}, which does not divide {width} features")
+    module = _entry(method)[1]
+    if method in WITH_SEGMENTS:
+        return module(options, segments or SegmentsConfig())
+    return module(options)
+
+
+def _entry(method: str) -> tuple[type, type[nn.Module]]:
+    if method not in METHODS:
+        raise ConfigError(f"unknown method {method!r}; known: {', '.join(sorted(METHODS))}")
+    return METHODS[method]

@@ -1,0 +1,62 @@
+"""The multiple-level segment transformer as a method of its own, on CLIP's frame features."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from mdmf_jax.models.layers.segment_matcher import SegmentMatcher, SegmentsConfig
+from mdmf_jax.models.methods.base import FewShotMethod, split_classes
+from mdmf_jax.ops.losses import cross_entropy
+
+
+@dataclass(frozen=True)
+class SegmentTransformerConfig:
+    """Options of the method; those of the segments are `SegmentsConfig`.
+
+    Attributes:
+      reduction: of the cross entropies over the queries: "mean" or "sum" (published).
+    """
+
+    reduction: str = "mean"
+
+
+class SegmentTransformer(FewShotMethod):
+    """Classifies by the distances between segments; see `SegmentMatcher`.
+
+    The outputs of a video are the keys and values of its segments [N, S, width].
+    """
+
+    config: SegmentTransformerConfig = SegmentTransformerConfig()
+    segments: SegmentsConfig = SegmentsConfig()
+
+    def setup(self):
+        self.matcher = SegmentMatcher(self.segments)
+
+    def support_outputs(self, videos, texts, *, train: bool = False):
+        return self.matcher.encode(videos, train=train)
+
+    def query_outputs(self, videos, texts, *, train: bool = False):
+        return self.matcher.encode(videos, train=train)
+
+    def outputs(self, support, query, prompts, query_texts, *, train: bool):
+        """As in the base; in one call, so that all videos get the same tuples."""
+        way, shot, *video = support.shape
+        videos = jnp.concatenate([support.reshape(-1, *video), query])
+        tokens = self.matcher.encode(videos, train=train)
+        supports = jax.tree.map(lambda x: x[: way * shot], tokens)
+        queries = jax.tree.map(lambda x: x[way * shot :], tokens)
+        return split_classes(supports, way), queries, {}
+
+    def match(self, supports, queries, prompts, *, support_mask=None, train: bool = False):
+        logits = self.matcher.logits(supports, queries, support_mask)
+        return self.matcher.answer(logits), {f"{kind}_logits": x for kind, x in logits.items()}
+
+    def losses(self, logits, diagnostics, query_labels, class_ids):
+        """Cross entropy of each kind of logits that has a weight, and their weighted sum."""
+        losses = {
+            kind: cross_entropy(diagnostics[f"{kind}_logits"], query_labels, self.config.reduction)
+            for kind in self.segments.weights
+        }
+        total = sum(weight * losses[kind] for kind, weight in self.segments.weights.items())
+        return losses | {"cross_entropy": cross_entropy(logits, query_labels), "total": total}

@@ -1,0 +1,1 @@
+"""Reading `.pt` files without PyTorch."""

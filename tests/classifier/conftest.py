@@ -1,0 +1,29 @@
+"""A model of random numbers, with a method that needs no training."""
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def tiny_model(clip_folder):
+    from mdmf_jax.classifier.model import pretrained
+
+    return pretrained(clip_folder, "mean_pool")
+
+
+@pytest.fixture(scope="session")
+def by_class(videos):
+    """Paths of the four test videos of each class."""
+    return {
+        folder.name: sorted(folder.glob("*.mp4")) for folder in sorted((videos / "test").iterdir())
+    }
+
+
+@pytest.fixture(scope="session")
+def support_folder(by_class, tmp_path_factory):
+    """Two, one and three videos of the classes."""
+    root = tmp_path_factory.mktemp("support")
+    for (name, paths), count in zip(by_class.items(), (2, 1, 3), strict=True):
+        (root / name).mkdir()
+        for path in paths[:count]:
+            (root / name / path.name).write_bytes(path.read_bytes())
+    return root

@@ -1,0 +1,116 @@
+"""Logits of padded support sets against the method itself, called without padding."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mdmf_jax.classifier.support import SupportClass, SupportSet, leave_one_out, query_logits
+from mdmf_jax.evaluation.compiled_method import Stages
+from mdmf_jax.models.methods.base import FewShotMethod
+from mdmf_jax.ops.prototypes import class_means
+from mdmf_jax.weights.huggingface import load_clip
+
+T, D = 3, 16
+
+
+@dataclass(frozen=True)
+class Options:
+    at_test: str
+
+
+class Toy(FewShotMethod):
+    """Chooses prompts, mixes videos with texts, and knows how to be masked."""
+
+    config: Options
+
+    chooses_prompts = True
+
+    def prompt_scores(self, videos, table):
+        return videos.mean(-2) @ table.T
+
+    def choose_prompts(self, scores, choice=None, *, train=False):
+        return scores.argmax(-1) if choice is None else choice, jax.nn.softmax(scores)
+
+    def support_outputs(self, videos, texts, *, train=False):
+        return {"mixed": jnp.tanh(videos.mean(-2) * texts)}
+
+    def query_outputs(self, videos, texts, *, train=False):
+        return {"mixed": jnp.tanh(videos.mean(-2) + texts)}
+
+    def match(self, supports, queries, prompts, *, support_mask=None, train=False):
+        means = class_means(supports["mixed"], support_mask) + prompts
+        distance = jnp.square(queries["mixed"][:, None] - means).sum(-1)
+        logits = -distance if self.config.at_test == "plain" else jax.nn.softmax(-distance)
+        return logits, {"distance": distance}
+
+
+@pytest.fixture(scope="module")
+def episode():
+    rng = np.random.default_rng(0)
+    features = [rng.normal(size=(k, T, D)).astype(np.float32) for k in (2, 1, 3)]
+    texts = rng.normal(size=(3, D)).astype(np.float32)
+    queries = rng.normal(size=(4, T, D)).astype(np.float32)
+    return features, texts, queries
+
+
+def support_of(features, texts):
+    names = "abc"[: len(features)]
+    return SupportSet(
+        {
+            n: SupportClass(n, t, f, [""] * len(f), None)
+            for n, f, t in zip(names, features, texts, strict=True)
+        }
+    )
+
+
+def direct(program, params, features, texts, queries):
+    """Logits of queries by the method as it is, with a mask where shots are missing."""
+    mask = np.arange(3) < np.array([[len(f)] for f in features])
+    padded = np.stack([np.concatenate([f, np.ones((3 - len(f), T, D))]) for f in features])
+    return np.asarray(program(params, padded.astype(np.float32), queries, texts, mask))
+
+
+class Ready(NamedTuple):
+    """A method as it is, and in stages; `scale` makes logits of its answers."""
+
+    program: Callable
+    params: Any
+    stages: Stages
+    scale: Callable
+
+
+@pytest.fixture(scope="module", params=["plain", "text"])
+def ready(request, clip_folder):
+    method = Toy(Options(request.param))
+
+    def program(params, support, queries, texts, mask):
+        options = {"support_mask": mask}
+        return method.apply({"params": params}, support, queries, texts, **options).logits
+
+    stages = Stages(load_clip(clip_folder), method, {}, "clip")
+    return Ready(program, {}, stages, np.copy if request.param == "plain" else np.log)
+
+
+def test_logits_are_those_of_the_method(ready, episode):
+    features, texts, queries = episode
+    found = query_logits(ready.stages, support_of(features, texts), queries)
+    expected = ready.scale(direct(*ready[:2], features, texts, queries))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_leave_one_out_really_leaves_it_out(ready, episode):
+    features, texts, _ = episode
+    logits, labels, foreign = leave_one_out(ready.stages, support_of(features, texts))
+    assert labels.tolist() == [0, 0, 2, 2, 2]
+    left_out = np.stack([features[2][1]] * 4)  # as many as before, for the same program
+    rest = [features[0], features[1], features[2][[0, 2]]]
+    expected = ready.scale(direct(*ready[:2], rest, texts, left_out))[0]
+    np.testing.assert_allclose(logits[3], expected, rtol=1e-4, atol=1e-4)
+    assert foreign.shape == (6, 2)
+    expected = ready.scale(direct(*ready[:2], features[:2], texts[:2], left_out))[0]
+    np.testing.assert_allclose(foreign[4], expected, rtol=1e-4, atol=1e-4)
