@@ -23,10 +23,10 @@ demo: $(VENV)/installed
 DEMO := --config=configs/demo.py:method
 compare-demo: $(VENV)/installed
 	$(BIN)/python -m mdmf_jax compare $(DEMO)=mdmf \
-	  --config=mdmf_segments=configs/demo.py:method=mdmf,mdmf.matcher=segments \
+	  --config=mdmf_tuples=configs/demo.py:method=mdmf,mdmf.matcher=tuples \
 	  $(DEMO)=clip_fsar $(DEMO)=trx $(DEMO)=cross_transformer $(DEMO)=segment_transformer \
 	  $(DEMO)=otam $(DEMO)=mean_pool $(DEMO)=zero_shot \
-	  --config.train.cached_views=8 --train=runs/compare-demo --pairs=order --episodes=2000 --out=runs/compare-demo
+	  --config.train.cached_clips=8 --train=runs/compare-demo --pairs=order --episodes=2000 --out=runs/compare-demo
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow"

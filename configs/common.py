@@ -1,7 +1,7 @@
 """Every setting with its default. Other config files hold differences only.
 
     python train.py --config=configs/common.py --workdir=runs/mine \
-        --config.clip.path=CLIP_FOLDER --config.data.root=VIDEO_FOLDER
+        --config.encoder.path=CLIP_FOLDER --config.data.root=VIDEO_FOLDER
 
 An argument after the file name sets the settings that people change most:
 `--config=configs/common.py:shot=5,variant=reference`.
@@ -16,7 +16,7 @@ ARGUMENTS = {
     "variant": "variant",
     "method": "method",
     "matcher": "mdmf.matcher",
-    "backbone": "clip.path",
+    "backbone": "encoder.path",
     "seed": "seed",
     "way": "episode.way",
     "shot": "episode.shot",
@@ -32,7 +32,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.variant = "corrected"  # or "reference": as the published code
     config.method = "mdmf"  # few-shot method; its options are in the section of its name
     config.seed = 0  # of parameters, episodes, frames, dropout and prompt draws
-    config.clip = _clip()
+    config.encoder = _encoder()
     config.data = _data()
     config.episode = _episode()
     config.mdmf = _mdmf()
@@ -42,7 +42,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.trx = _trx()
     config.cross_transformer = _cross_transformer()
     config.segment_transformer = _segment_transformer()
-    config.segments = _segments()
+    config.tuples = _tuples()
     config.zero_shot = _zero_shot()
     config.train = _train()
     config.checkpoint = _checkpoint()
@@ -78,14 +78,14 @@ def apply_argument(config: ConfigDict, arg: str) -> ConfigDict:
     return config
 
 
-def _clip() -> ConfigDict:
-    clip = ConfigDict()
-    clip.path = ""  # folder of a CLIP in Hugging Face's layout; "packaged:demo" is the demo's
-    clip.prompt = "a photo of {}"  # {} stands for the class name
-    clip.normalise = placeholder(str)  # "clip" (mean and deviation) or "none" (pixels 0..1)
-    clip.dtype = "float32"  # of the encoder's computation, or "bfloat16"; parameters: float32
-    clip.attention = "auto"  # "xla", "cudnn", or "auto": cuDNN where it works
-    return clip
+def _encoder() -> ConfigDict:
+    encoder = ConfigDict()
+    encoder.path = ""  # folder of a CLIP in Hugging Face's layout; "packaged:demo" is the demo's
+    encoder.prompt = "a photo of {}"  # {} stands for the class name
+    encoder.normalise = placeholder(str)  # "clip" (mean and deviation) or "none" (pixels 0..1)
+    encoder.dtype = "float32"  # of the encoder's computation, or "bfloat16"; parameters: float32
+    encoder.attention = "auto"  # "xla", "cudnn", or "auto": cuDNN where it works
+    return encoder
 
 
 def _data() -> ConfigDict:
@@ -100,7 +100,7 @@ def _data() -> ConfigDict:
     data.crop = 224  # side in pixels of the square crop; the encoder's image size
     data.pipeline = "mdmf"  # or "clip_fsar": squash to a square instead of keeping the aspect
     data.sampling = "ends"  # equally spaced frames; or "segments": one each; or "span"
-    data.test_views = 1  # clips of a test video whose features are averaged
+    data.test_clips = 1  # clips of a test video whose features are averaged
     data.short_videos = placeholder(str)  # of fewer than T frames: "repeat" frames or "drop"
     data.flip = placeholder(bool)  # mirror training videos half of the time
     data.jitter = False  # change the colours of training queries at random
@@ -132,8 +132,8 @@ def _mdmf() -> ConfigDict:
     mdmf.attention_dropout = 0.2  # dropout on the attention's output
     mdmf.ffn_dropout = 0.05  # dropout in the feed-forward part
     mdmf.tcn_dropout = 0.1  # dropout in the global context network
-    mdmf.matcher = "otam"  # or "segments", with the options of that section
-    mdmf.smoothing = 0.5  # temperature of the alignment's soft minimum
+    mdmf.matcher = "otam"  # or "tuples", with the options of that section
+    mdmf.temperature = 0.5  # temperature of the alignment's soft minimum
     mdmf.bidirectional = True  # align query with support and support with query
     mdmf.direction = placeholder(str)  # "local_to_global", "global_to_local", "both"
     mdmf.condition = placeholder(str)  # "text_and_visual", "text", "visual", "none"
@@ -153,7 +153,7 @@ def _clip_fsar() -> ConfigDict:
     clip_fsar.hidden = 2048  # its feed-forward width
     clip_fsar.attention_dropout = 0.2  # dropout on the attention's output
     clip_fsar.ffn_dropout = 0.05  # dropout in the feed-forward part
-    clip_fsar.smoothing = 0.5  # temperature of the alignment's soft minimum
+    clip_fsar.temperature = 0.5  # temperature of the alignment's soft minimum
     clip_fsar.bidirectional = True  # align query with support and support with query
     clip_fsar.merge_before = False  # average a class's shots before the transformer, not after
     clip_fsar.at_test = "plain"  # or "text" (no alignment), "combined" (alignment and text)
@@ -166,7 +166,7 @@ def _clip_fsar() -> ConfigDict:
 
 def _otam() -> ConfigDict:
     otam = ConfigDict()
-    otam.smoothing = 0.1  # temperature of the alignment's soft minimum
+    otam.temperature = 0.1  # temperature of the alignment's soft minimum
     otam.bidirectional = True  # align query with support and support with query
     return otam
 
@@ -194,25 +194,25 @@ def _cross_transformer() -> ConfigDict:
 
 
 def _segment_transformer() -> ConfigDict:
-    segment_transformer = ConfigDict()  # most of its options are in `segments`
+    segment_transformer = ConfigDict()  # most of its options are in `tuples`
     segment_transformer.reduction = placeholder(str)  # cross entropies' "mean" or "sum"
     return segment_transformer
 
 
-def _segments() -> ConfigDict:
-    segments = ConfigDict()  # of segment_transformer, and of mdmf with mdmf.matcher="segments"
-    segments.levels = (1, 2, 3, 4)  # sizes of the frame tuples, ascending
-    segments.tuples = (8, 4, 3, 2)  # how many of each level are compared
-    segments.at_test = "fixed"  # that many, evenly spread; or "complete": all tuples
-    segments.width = 1152  # features of keys and values
-    segments.dropout = 0.1  # dropout on the frames with their positions
-    segments.transport_strength = 1.0  # optimal transport: factor of the costs
-    segments.transport_iterations = 100  # its limit of rounds
-    segments.transport_tolerance = 1e-5  # change of the plan's row sums at which it is done
-    segments.l2_weight = placeholder(float)  # weights of the squared distance, of the optimal
-    segments.transport_weight = placeholder(float)  # transport and of their learned fusion,
-    segments.fusion_weight = placeholder(float)  # in the answer and in the loss
-    return segments
+def _tuples() -> ConfigDict:
+    tuples = ConfigDict()  # of segment_transformer, and of mdmf with mdmf.matcher="tuples"
+    tuples.levels = (1, 2, 3, 4)  # sizes of the frame tuples, ascending
+    tuples.counts = (8, 4, 3, 2)  # how many of each level are compared
+    tuples.at_test = "fixed"  # that many, evenly spread; or "complete": all tuples
+    tuples.width = 1152  # features of keys and values
+    tuples.dropout = 0.1  # dropout on the frames with their positions
+    tuples.transport_strength = 1.0  # optimal transport: factor of the costs
+    tuples.transport_iterations = 100  # its limit of rounds
+    tuples.transport_tolerance = 1e-5  # change of the plan's row sums at which it is done
+    tuples.l2_weight = placeholder(float)  # weights of the squared distance, of the optimal
+    tuples.transport_weight = placeholder(float)  # transport and of their learned fusion,
+    tuples.fusion_weight = placeholder(float)  # in the answer and in the loss
+    return tuples
 
 
 def _zero_shot() -> ConfigDict:
@@ -244,7 +244,7 @@ def _train() -> ConfigDict:
     train.shard_params = False  # divide parameters and moments over the devices of the episodes
     train.micro_batch = 0  # most episodes that a device computes at once; 0: all (more memory)
     train.remat = False  # compute encoder blocks again in the backward pass (less memory)
-    train.cached_views = 0  # features of so many random clips a video, made once; frozen encoder
+    train.cached_clips = 0  # features of so many random clips a video, made once; frozen encoder
     return train
 
 

@@ -13,8 +13,8 @@ from configs import common
 def get_config(arg: str = "") -> ConfigDict:
     """Differences to the defaults."""
     config = common.get_config()
-    config.clip.path = "packaged:demo"
-    config.clip.prompt = "a video of {}"
+    config.encoder.path = "packaged:demo"
+    config.encoder.prompt = "a video of {}"
 
     config.data.dataset = "demo"
     config.data.resize = 36

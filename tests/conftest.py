@@ -113,7 +113,7 @@ TINY = {
 @pytest.fixture(scope="session")
 def tiny(videos, clip_folder) -> dict[str, object]:
     """Settings of a run of four small steps that differ from the defaults, by dotted name."""
-    return TINY | {"clip.path": str(clip_folder), "data.root": str(videos)}
+    return TINY | {"encoder.path": str(clip_folder), "data.root": str(videos)}
 
 
 @pytest.fixture

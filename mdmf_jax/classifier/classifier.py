@@ -20,7 +20,7 @@ from mdmf_jax.classifier.explanation import explain_query
 from mdmf_jax.classifier.folders import by_class
 from mdmf_jax.classifier.model import Model, pretrained
 from mdmf_jax.classifier.scoring import UNKNOWN, Prediction, evaluation, prediction
-from mdmf_jax.classifier.spans import segments_of
+from mdmf_jax.classifier.spans import spans_of
 from mdmf_jax.classifier.support import (
     SupportClass,
     SupportSet,
@@ -28,7 +28,7 @@ from mdmf_jax.classifier.support import (
     query_logits,
     support_classes,
 )
-from mdmf_jax.classifier.windows import Segment, check_window, cut_windows
+from mdmf_jax.classifier.windows import Span, check_window, cut_windows
 from mdmf_jax.data.protocols.splits import class_name
 from mdmf_jax.errors import DataError
 
@@ -230,8 +230,8 @@ class FewShotClassifier:
 
     def search(
         self, video: Any, window: float = 2.0, stride: float | None = None, *, rate: float = 25.0
-    ) -> list[Segment]:
-        """The segments of a long video that show one of the classes; see `merge_windows`.
+    ) -> list[Span]:
+        """The spans of a long video that show one of the classes; see `merge_windows`.
 
         Args:
           window: length of the windows in seconds; about as long as one action.
@@ -246,7 +246,7 @@ class FewShotClassifier:
         check_window(window, stride)
         calibration, frames = self.calibration_, timed_frames(video, rate)
         windows = cut_windows(frames, self._reader, window, stride)
-        return segments_of(self._model.stages, self._support, calibration, windows)
+        return spans_of(self._model.stages, self._support, calibration, windows)
 
     def explain(self, video: Any) -> dict[str, Any]:
         """Every number behind the label of one video; see `explain_query`.

@@ -55,7 +55,7 @@ class ClipReader:
     @property
     def views(self) -> int:
         """Clips whose features are averaged."""
-        return self._settings.test_views
+        return self._settings.test_clips
 
     def read(self, video: Any, name: str = "") -> Clip:
         """The clip of one input.
@@ -104,7 +104,7 @@ class ClipReader:
         """Numbers of the frames of a view, of `count` frames, int64 [T]."""
         s = self._settings
         if view and s.sampling != "segments" and count >= s.frames:
-            return view_indices(count, s.frames, view, s.test_views)
+            return view_indices(count, s.frames, view, s.test_clips)
         rng = np.random.default_rng([_ENTROPY, view])
         return choose_frames(s.sampling, count, s.frames, rng, train=False)
 

@@ -11,7 +11,7 @@ from mdmf_jax.classifier.clips import BadVideo, Clip, ClipReader
 from mdmf_jax.classifier.windows import Window
 from mdmf_jax.data.transforms.geometry import resize_short_side
 from mdmf_jax.errors import ConfigError, DataError
-from mdmf_jax.evaluation.compiled_method import BATCHES, Stages
+from mdmf_jax.evaluation.compiled_method import BATCHES, CompiledMethod
 
 PICTURE = 96  # short side of the pictures kept for people, pixels
 
@@ -37,7 +37,7 @@ class Encoded:
 
 def encode_videos(
     reader: ClipReader,
-    stages: Stages,
+    stages: CompiledMethod,
     videos: Sequence[Any],
     on_error: str = "raise",
     pictures: bool = False,
@@ -85,7 +85,9 @@ def _good(results: Iterator[Clip | BadVideo], done: Encoded, on_error: str) -> I
         yield result
 
 
-def encode_windows(stages: Stages, windows: Iterator[Window]) -> tuple[np.ndarray, np.ndarray]:
+def encode_windows(
+    stages: CompiledMethod, windows: Iterator[Window]
+) -> tuple[np.ndarray, np.ndarray]:
     """Bounds in seconds [N, 2] and frame features [N, T, D] of windows, a batch at a time."""
     bounds, features = [], []
     while batch := list(islice(windows, BATCHES[-1])):
@@ -94,7 +96,7 @@ def encode_windows(stages: Stages, windows: Iterator[Window]) -> tuple[np.ndarra
     return np.array(bounds), np.concatenate(features)
 
 
-def _mean_features(stages: Stages, clips: Sequence[np.ndarray]) -> np.ndarray:
+def _mean_features(stages: CompiledMethod, clips: Sequence[np.ndarray]) -> np.ndarray:
     """Features [N, T, D] of clips [V, T, H, W, 3], the mean over their views."""
     views = np.stack(clips)
     encoded = stages.features(views.reshape(-1, *views.shape[2:]))

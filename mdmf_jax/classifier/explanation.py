@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 
 from mdmf_jax.classifier.calibration import SCORES, Calibration, softmax
-from mdmf_jax.classifier.support import SupportSet, query_outputs
-from mdmf_jax.evaluation.compiled_method import Stages
+from mdmf_jax.classifier.support import SupportSet, encode_query
+from mdmf_jax.evaluation.compiled_method import CompiledMethod
 
 
 def explain_query(
-    stages: Stages, support: SupportSet, calibration: Calibration, features: np.ndarray
+    stages: CompiledMethod, support: SupportSet, calibration: Calibration, features: np.ndarray
 ) -> dict[str, Any]:
     """All that is known about one query with frame features [T, D].
 
@@ -25,7 +25,7 @@ def explain_query(
     """
     names, prompts = list(support.classes), support.prompts
     supports, mask = support.stacked(stages)
-    query, scores = query_outputs(stages, prompts, features[None])
+    query, scores = encode_query(stages, prompts, features[None])
     logits, diagnostics = stages.explain(supports, query, prompts, mask)
     best = int(logits[0].argmax())
     score = float(SCORES[calibration.score](logits)[0])
@@ -56,7 +56,7 @@ def _named(names: list[str], values: np.ndarray) -> dict[str, float]:
     return dict(zip(names, map(float, values), strict=True))
 
 
-def _prompt(stages: Stages, names: list[str], scores: np.ndarray | None):
+def _prompt(stages: CompiledMethod, names: list[str], scores: np.ndarray | None):
     if scores is None:
         return None
     probability = stages.prompt_probability(scores)[0]

@@ -12,7 +12,7 @@ from flax import linen as nn
 
 from mdmf_jax.classifier.settings import Settings, settings_of_clip, settings_of_run
 from mdmf_jax.errors import CheckpointError, ConfigError
-from mdmf_jax.evaluation.compiled_method import Stages
+from mdmf_jax.evaluation.compiled_method import CompiledMethod
 from mdmf_jax.models.methods import registry as methods
 from mdmf_jax.training.checkpoint import Checkpoints, locate
 from mdmf_jax.training.sharding import path_name
@@ -37,16 +37,16 @@ class Model:
     head: Any
 
     @cached_property
-    def stages(self) -> Stages:
+    def stages(self) -> CompiledMethod:
         """The model's stages, ready to run."""
         method = method_of(self.settings, self.clip)
-        return Stages(self.clip, method, self.head, self.settings.normalise)
+        return CompiledMethod(self.clip, method, self.head, self.settings.normalise)
 
 
 def method_of(settings: Settings, clip: LoadedCLIP) -> nn.Module:
     """The method's module."""
     width = clip.config.projection_dim
-    return methods.build(settings.method, settings.head, width, settings.segments)
+    return methods.build(settings.method, settings.head, width, settings.tuples)
 
 
 def head_shapes(settings: Settings, clip: LoadedCLIP) -> Any:
@@ -93,7 +93,7 @@ def _from_run(path: str | Path, clip_path: str | Path | None) -> Model:
         values = checkpoints.settings(step)
         checkpoints.verify(step)
     settings = settings_of_run(values)
-    clip = _load_clip(clip_path or values["clip"].get("path", ""))
+    clip = _load_clip(clip_path or values["encoder"].get("path", ""))
     if clip.config.vision.image_size != settings.crop:
         raise ConfigError(
             f"{path} was trained on images of {settings.crop} pixels, but its CLIP takes "

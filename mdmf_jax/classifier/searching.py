@@ -39,14 +39,14 @@ class Journal:
                 f"{path} is of a search with another model or other settings; give another --out, "
                 "or delete it"
             )
-        self.done = {line["video"]: line["segments"] for line in lines[1:]}
-        entries = [{"video": name, "segments": s} for name, s in self.done.items()]
+        self.done = {line["video"]: line["spans"] for line in lines[1:]}
+        entries = [{"video": name, "spans": s} for name, s in self.done.items()]
         self._write([identity, *entries], "w")
 
-    def add(self, video: str, segments: list[list[Any]]) -> None:
-        """Keeps the segments of a video; they are on the disk when this returns."""
-        self.done[video] = segments
-        self._write([{"video": video, "segments": segments}], "a")
+    def add(self, video: str, spans: list[list[Any]]) -> None:
+        """Keeps the spans of a video; they are on the disk when this returns."""
+        self.done[video] = spans
+        self._write([{"video": video, "spans": spans}], "a")
 
     def _read(self) -> list[dict[str, Any]]:
         try:
@@ -86,7 +86,7 @@ def search_folder(
     strict: bool = False,
     console: Console | None = None,
 ) -> None:
-    """Writes a CSV file with the segments of all videos in a folder and the folders in it.
+    """Writes a CSV file with the spans of all videos in a folder and the folders in it.
 
     Args:
       model: the classifier's folder; a search goes on with the same model only.
@@ -111,12 +111,12 @@ def search_folder(
                     raise
                 _say(console, f"skipped: {error}")
             else:
-                journal.add(name, [list(segment) for segment in found])
-                _say(console, f"{name}: {len(found)} segments")
+                journal.add(name, [list(span) for span in found])
+                _say(console, f"{name}: {len(found)} spans")
             progress.advance(task)
-    rows = [(name, *segment) for name in names for segment in journal.done.get(name, [])]
+    rows = [(name, *span) for name in names for span in journal.done.get(name, [])]
     write_csv(out, HEADER, rows)
-    _say(console, f"{len(rows)} segments in {len(journal.done)} of {len(names)} videos: {out}")
+    _say(console, f"{len(rows)} spans in {len(journal.done)} of {len(names)} videos: {out}")
 
 
 def _identity(model: str | Path, window: float, stride: float, rate: float) -> dict[str, Any]:

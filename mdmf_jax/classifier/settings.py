@@ -7,13 +7,13 @@ from typing import Any, Literal
 from mdmf_jax.config.fields import build_section
 from mdmf_jax.errors import ConfigError
 from mdmf_jax.models.encoders.clip.config import CLIPConfig
-from mdmf_jax.models.layers.segment_matcher import SegmentsConfig
+from mdmf_jax.models.layers.tuple_matcher import TupleOptions
 from mdmf_jax.models.methods import registry as methods
 from mdmf_jax.models.methods.checks import check_method
 
 _LEAST_1 = {"min": 1}
 _OF_CLIP = ("prompt", "normalise")
-_OF_DATA = ("frames", "resize", "crop", "pipeline", "sampling", "test_views")
+_OF_DATA = ("frames", "resize", "crop", "pipeline", "sampling", "test_clips")
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Settings:
       prompt: such as "a photo of {}"; {} stands for the class name.
       normalise: "clip" (mean and deviation) or "none" (pixels 0..1).
       frames: T, frames taken of a video or of a window.
-      resize, crop, pipeline, sampling, test_views: as in the section `data` of a config.
+      resize, crop, pipeline, sampling, test_clips: as in the section `data` of a config.
       head: options of the method.
-      segments: options of the methods that compare frame tuples.
+      tuples: options of the methods that compare frame tuples.
     """
 
     method: str
@@ -38,9 +38,9 @@ class Settings:
     crop: int = field(metadata=_LEAST_1)
     pipeline: Literal["mdmf", "clip_fsar"]
     sampling: Literal["ends", "segments", "span"]
-    test_views: int = field(metadata=_LEAST_1)
+    test_clips: int = field(metadata=_LEAST_1)
     head: Any = None
-    segments: SegmentsConfig = SegmentsConfig()
+    tuples: TupleOptions = TupleOptions()
 
 
 def settings_of_run(values: Mapping[str, Any]) -> Settings:
@@ -49,12 +49,12 @@ def settings_of_run(values: Mapping[str, Any]) -> Settings:
     Raises:
       ConfigError: one is missing or of a wrong kind.
     """
-    clip, data, method = (values.get(name) for name in ("clip", "data", "method"))
+    clip, data, method = (values.get(name) for name in ("encoder", "data", "method"))
     if not (isinstance(clip, Mapping) and isinstance(data, Mapping) and isinstance(method, str)):
         raise ConfigError("these are no settings of a run: clip, data or method is missing")
     found = {"method": method} | {k: data[k] for k in _OF_DATA if k in data}
     found |= {k: clip[k] for k in _OF_CLIP if k in clip}
-    parts = {"head": values.get(method, {}), "segments": values.get("segments", {})}
+    parts = {"head": values.get(method, {}), "tuples": values.get("tuples", {})}
     return settings_from_dict(found | parts)
 
 
@@ -74,7 +74,7 @@ def settings_of_clip(clip: CLIPConfig, method: str, prompt: str = "a photo of {}
         crop=crop,
         pipeline="mdmf",
         sampling="ends",
-        test_views=1,
+        test_clips=1,
         head=methods.config_class(method)(),
     )
 
@@ -92,18 +92,16 @@ def settings_from_dict(values: Any) -> Settings:
     """
     if not isinstance(values, Mapping):
         raise ConfigError("settings: must be an object with settings")
-    parts = {"head": {}, "segments": {}}
+    parts = {"head": {}, "tuples": {}}
     common = {k: v for k, v in values.items() if k not in parts}
     parts |= {k: v for k, v in values.items() if k in parts}
     built = build_section(Settings, common, "settings")
     kind, limits = methods.config_class(built.method), methods.METHOD_LIMITS.get(built.method, {})
     head = build_section(kind, parts["head"], "settings.head", limits)
-    segments = build_section(
-        SegmentsConfig, parts["segments"], "settings.segments", methods.SEGMENT_LIMITS
-    )
+    tuples = build_section(TupleOptions, parts["tuples"], "settings.tuples", methods.TUPLE_LIMITS)
     if built.resize < built.crop:
         raise ConfigError(f"settings.resize is {built.resize}, less than crop ({built.crop})")
     if "{}" not in built.prompt:
         raise ConfigError(f"settings.prompt is {built.prompt!r}; it must contain {{}}")
-    check_method(built.method, head, segments, built.frames)
-    return Settings(**{k: getattr(built, k) for k in common}, head=head, segments=segments)
+    check_method(built.method, head, tuples, built.frames)
+    return Settings(**{k: getattr(built, k) for k in common}, head=head, tuples=tuples)

@@ -1,18 +1,18 @@
-"""Segments of a long video from its windows."""
+"""Spans of a long video from its windows."""
 
 from collections.abc import Iterator
 
 from mdmf_jax.classifier.calibration import SCORES, Calibration, softmax
 from mdmf_jax.classifier.encoding import encode_windows
 from mdmf_jax.classifier.support import SupportSet, query_logits
-from mdmf_jax.classifier.windows import Segment, Window, merge_windows
-from mdmf_jax.evaluation.compiled_method import Stages
+from mdmf_jax.classifier.windows import Span, Window, merge_windows
+from mdmf_jax.evaluation.compiled_method import CompiledMethod
 
 
-def segments_of(
-    stages: Stages, support: SupportSet, calibration: Calibration, windows: Iterator[Window]
-) -> list[Segment]:
-    """The segments that show one of the classes; see `merge_windows`."""
+def spans_of(
+    stages: CompiledMethod, support: SupportSet, calibration: Calibration, windows: Iterator[Window]
+) -> list[Span]:
+    """The spans that show one of the classes; see `merge_windows`."""
     bounds, features = encode_windows(stages, windows)
     logits = query_logits(stages, support, features)
     posteriors = softmax(logits / calibration.temperature)

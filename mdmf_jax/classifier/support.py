@@ -10,7 +10,7 @@ import numpy as np
 from mdmf_jax.classifier.clips import describe
 from mdmf_jax.classifier.encoding import Encoded
 from mdmf_jax.errors import DataError
-from mdmf_jax.evaluation.compiled_method import Stages
+from mdmf_jax.evaluation.compiled_method import CompiledMethod
 
 
 @dataclass
@@ -50,7 +50,7 @@ class SupportSet:
         """Videos of each class [W]."""
         return [len(c.features) for c in self.classes.values()]
 
-    def stacked(self, stages: Stages) -> tuple[Any, np.ndarray]:
+    def stacked(self, stages: CompiledMethod) -> tuple[Any, np.ndarray]:
         """Outputs of all videos, a tree [W, K, ...], and which of them are there [W, K].
 
         Classes with fewer than K videos are filled up with copies of their first.
@@ -58,7 +58,7 @@ class SupportSet:
         for class_ in self.classes.values():
             if class_.outputs is None:
                 texts = np.repeat(class_.text[None], len(class_.features), 0)
-                class_.outputs = stages.support_outputs(class_.features, texts)
+                class_.outputs = stages.encode_support(class_.features, texts)
         most = max(self.counts)
         mask = np.arange(most) < np.array(self.counts)[:, None]
         rows = [np.where(here, np.arange(most), 0) for here in mask]
@@ -70,7 +70,7 @@ class SupportSet:
 
 
 def support_classes(
-    stages: Stages,
+    stages: CompiledMethod,
     videos: Mapping[str, Sequence[Any]],
     prompts: Sequence[str],
     encoded: Encoded,
@@ -97,15 +97,18 @@ def support_classes(
     return classes
 
 
-def query_logits(stages: Stages, support: SupportSet, features: np.ndarray) -> np.ndarray:
+def query_logits(stages: CompiledMethod, support: SupportSet, features: np.ndarray) -> np.ndarray:
     """Logits [Q, W] of queries with frame features [Q, T, D]."""
     supports, mask = support.stacked(stages)
-    queries, _ = query_outputs(stages, support.prompts, features)
+    queries, _ = encode_query(stages, support.prompts, features)
     return stages.match(supports, queries, support.prompts, mask)
 
 
-def query_outputs(
-    stages: Stages, prompts: np.ndarray, features: np.ndarray, barred: np.ndarray | None = None
+def encode_query(
+    stages: CompiledMethod,
+    prompts: np.ndarray,
+    features: np.ndarray,
+    barred: np.ndarray | None = None,
 ) -> tuple[Any, np.ndarray | None]:
     """Outputs of queries, a tree [Q, ...], and their scores for the prompts [Q, W] or None.
 
@@ -116,14 +119,16 @@ def query_outputs(
       barred: class whose prompt a query must not get [Q].
     """
     if not stages.chooses_prompts:
-        return stages.query_outputs(features, None), None
-    scores = stages.prompt_scores(features, prompts)
+        return stages.encode_query(features, None), None
+    scores = stages.class_text_logits(features, prompts)
     if barred is not None:
         scores = np.where(np.arange(len(prompts)) == barred[:, None], -np.inf, scores)
-    return stages.query_outputs(features, prompts[scores.argmax(-1)]), scores
+    return stages.encode_query(features, prompts[scores.argmax(-1)]), scores
 
 
-def leave_one_out(stages: Stages, support: SupportSet) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def leave_one_out(
+    stages: CompiledMethod, support: SupportSet
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Logits of the support videos as if they were not in the support set.
 
     Returns:
@@ -134,7 +139,7 @@ def leave_one_out(stages: Stages, support: SupportSet) -> tuple[np.ndarray, np.n
     features = np.concatenate([c.features for c in support.classes.values()])
     labels, shots = np.nonzero(mask)
     foreign = _without_own_class(stages, support, features, labels)
-    queries, _ = query_outputs(stages, support.prompts, features)
+    queries, _ = encode_query(stages, support.prompts, features)
     logits, chosen = [], np.flatnonzero(mask.sum(1)[labels] > 1)
     for video in chosen:
         rest = mask.copy()
@@ -145,20 +150,20 @@ def leave_one_out(stages: Stages, support: SupportSet) -> tuple[np.ndarray, np.n
 
 
 def _without_own_class(
-    stages: Stages, support: SupportSet, features: np.ndarray, labels: np.ndarray
+    stages: CompiledMethod, support: SupportSet, features: np.ndarray, labels: np.ndarray
 ) -> np.ndarray:
     """Logits [N, W - 1] of videos against all classes but their own."""
     supports, mask = support.stacked(stages)
     prompts, way = support.prompts, len(mask)
     own = np.arange(way) == labels[:, None]
     if stages.independent_classes:
-        queries, _ = query_outputs(stages, prompts, features, barred=labels)
+        queries, _ = encode_query(stages, prompts, features, barred=labels)
         logits = stages.match(supports, queries, prompts, mask)
         return logits[~own].reshape(-1, way - 1)
     rows = []
     for label in range(way):
         others = np.arange(way) != label
         chosen = jax.tree.map(lambda x: x[others], supports)  # noqa: B023
-        queries, _ = query_outputs(stages, prompts[others], features[labels == label])
+        queries, _ = encode_query(stages, prompts[others], features[labels == label])
         rows.append(stages.match(chosen, queries, prompts[others], mask[others]))
     return np.concatenate(rows)

@@ -1,4 +1,4 @@
-"""Long videos: windows decoded in one pass, and segments from what the windows say."""
+"""Long videos: windows decoded in one pass, and spans from what the windows say."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -20,7 +20,7 @@ class Window(NamedTuple):
     views: np.ndarray
 
 
-class Segment(NamedTuple):
+class Span(NamedTuple):
     """Consecutive time with one label; `score` is its mean probability."""
 
     start: float
@@ -86,8 +86,8 @@ def merge_windows(
     scores: np.ndarray,
     threshold: float,
     names: Sequence[str],
-) -> list[Segment]:
-    """Segments without overlap, ascending; time that fits no class is left out.
+) -> list[Span]:
+    """Spans without overlap, ascending; time that fits no class is left out.
 
     Of all sets of windows without overlap, the one is taken whose scores lie highest above the
     threshold in sum (weighted interval scheduling). So a window across the border of two
@@ -100,15 +100,15 @@ def merge_windows(
       posteriors: [N, W].
       scores: [N]; windows below `threshold` fit no class.
     """
-    segments: list[Segment] = []
+    spans: list[Span] = []
     for i in best_windows(bounds, scores - threshold):
         (start, end), best = bounds[i].tolist(), int(posteriors[i].argmax())
-        new = Segment(start, end, names[best], float(posteriors[i, best]))
-        if segments and _touch(segments[-1], new):
-            segments[-1] = _joined(segments[-1], new)
+        new = Span(start, end, names[best], float(posteriors[i, best]))
+        if spans and _touch(spans[-1], new):
+            spans[-1] = _joined(spans[-1], new)
         else:
-            segments.append(new)
-    return segments
+            spans.append(new)
+    return spans
 
 
 def best_windows(bounds: np.ndarray, gains: np.ndarray) -> list[int]:
@@ -130,11 +130,11 @@ def best_windows(bounds: np.ndarray, gains: np.ndarray) -> list[int]:
     return chosen[::-1]
 
 
-def _touch(old: Segment, new: Segment) -> bool:
+def _touch(old: Span, new: Span) -> bool:
     return old.label == new.label and new.start - old.end < (new.end - new.start) / 2 - _SLACK
 
 
-def _joined(old: Segment, new: Segment) -> Segment:
+def _joined(old: Span, new: Span) -> Span:
     before, after = old.end - old.start, new.end - new.start
     score = (old.score * before + new.score * after) / (before + after)
-    return Segment(old.start, new.end, old.label, score)
+    return Span(old.start, new.end, old.label, score)

@@ -23,7 +23,7 @@ def add_entries(parser: argparse.ArgumentParser) -> None:
         action=_AddEntry,
         metavar="[NAME=]FILE[:ITEM,...]",
         help="config file; an item is one that the file knows (method=trx) or a setting of this "
-        "entry alone (mdmf.matcher=segments)",
+        "entry alone (mdmf.matcher=tuples)",
     )
     parser.add_argument(
         "--checkpoint",
@@ -102,7 +102,7 @@ def read_config(text: str, settings: Sequence[str]):
     from mdmf_jax.runs.published_checkpoint import make_config
 
     file, _, argument = text.partition(":")
-    # Commas inside of parentheses belong to a value, as in segments.levels=(1,2).
+    # Commas inside of parentheses belong to a value, as in tuples.levels=(1,2).
     items = [item for item in re.split(r",(?![^(]*\))", argument) if item]
     own = [item for item in items if "." in item.partition("=")[0]]
     given = ",".join(item for item in items if item not in own)

@@ -14,7 +14,7 @@ Writer = Callable[[Path], None]
 
 SUMMARY = "Convert a CLIP, or a published CLIP-MDMF or CLIP-FSAR checkpoint."
 DETAILS = """\
-A CLIP becomes a folder for --config.clip.path. A checkpoint of a few-shot method becomes a run's
+A CLIP becomes a folder for --config.encoder.path. A checkpoint of a few-shot method becomes a run's
 folder at step 0, for eval.py --checkpoint and train.py --workdir. Its settings are those of the
 config file; to fine-tune it, give here the settings that train.py will be given
 (--config.train.freeze='("^encoder/",)').
@@ -66,7 +66,7 @@ def _clip(source: "Source", options: argparse.Namespace) -> tuple[Writer, str]:
     given = [f"--{name}" for name in ("clip", "variant", "config") if getattr(options, name)]
     for argument in [*given, *options.settings]:
         raise ConfigError(f"{argument} is for checkpoints of a method, but SOURCE is a CLIP")
-    advice = f"use it with --config.clip.path={options.folder}"
+    advice = f"use it with --config.encoder.path={options.folder}"
     return lambda folder: save_clip(folder, *source.clip), advice
 
 
@@ -76,8 +76,8 @@ def _checkpoint(source: "Source", options: argparse.Namespace) -> tuple[Writer, 
 
     origin, published = options.source, PUBLISHED[source.method]
     config = checkpoint.make_config(options.config, _settings(source, options))
-    clip = checkpoint.clip_config(config.clip.path)
-    check_image_tower(source.tensors, clip, origin=origin, clip_path=config.clip.path)
+    clip = checkpoint.clip_config(config.encoder.path)
+    check_image_tower(source.tensors, clip, origin=origin, clip_path=config.encoder.path)
     sized = ("--config.data.crop=", "--config.data.resize=")
     if not options.config and not any(text.startswith(sized) for text in options.settings):
         config = checkpoint.fit_frames(config, clip)
@@ -98,7 +98,7 @@ def _settings(source: "Source", options: argparse.Namespace) -> list[str]:
             f"{options.source}: this version has no method {method} that would use it"
         )
     variant = options.variant or (None if options.config else "reference")
-    known = {"method": method, "variant": variant, "clip.path": options.clip}
+    known = {"method": method, "variant": variant, "encoder.path": options.clip}
     known |= {f"{method}.{name}": size for name, size in fusion_sizes(source.tensors).items()}
     return [
         *options.settings,

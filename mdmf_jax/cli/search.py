@@ -4,14 +4,14 @@ import argparse
 
 from mdmf_jax.cli.models import add_model, positive
 
-SUMMARY = "Find the classes of a model in long videos: segments with start, end, label and score."
+SUMMARY = "Find the classes of a model in long videos: spans with start, end, label and score."
 DETAILS = """\
 example (fit --help says where the model comes from):
 
-  python -m mdmf_jax search --model=demo/model --videos=demo/long --out=demo/segments.csv
+  python -m mdmf_jax search --model=demo/model --videos=demo/long --out=demo/spans.csv
 
-The window should be about as long as one action. The CSV has a line for each segment, times in
-seconds. What is done is kept in segments.csv.jsonl, video by video: started again, the command
+The window should be about as long as one action. The CSV has a line for each span, times in
+seconds. What is done is kept in spans.csv.jsonl, video by video: started again, the command
 goes on where it stopped. Videos that cannot be used get a line on stderr and are tried again at
 the next start.
 """

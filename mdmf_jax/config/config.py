@@ -8,7 +8,7 @@ from typing import Any, Literal
 from mdmf_jax.config.fields import build_section, check_known, convert
 from mdmf_jax.config.variants import resolve
 from mdmf_jax.errors import ConfigError
-from mdmf_jax.models.layers.segment_matcher import SegmentsConfig
+from mdmf_jax.models.layers.tuple_matcher import TupleOptions
 from mdmf_jax.models.methods import registry as methods
 from mdmf_jax.models.methods.checks import check_method
 
@@ -18,7 +18,7 @@ def _at_least(least: float, below: float | None = None) -> Any:
 
 
 @dataclass(frozen=True)
-class ClipSection:
+class EncoderSection:
     """The pretrained encoder and the prompts."""
 
     path: str
@@ -42,7 +42,7 @@ class DataSection:
     crop: int = _at_least(1)
     pipeline: Literal["mdmf", "clip_fsar"]
     sampling: Literal["ends", "segments", "span"]
-    test_views: int = _at_least(1)
+    test_clips: int = _at_least(1)
     short_videos: Literal["repeat", "drop"]
     flip: bool
     jitter: bool
@@ -87,7 +87,7 @@ class TrainSection:
     shard_params: bool
     micro_batch: int = _at_least(0)
     remat: bool
-    cached_views: int = _at_least(0)
+    cached_clips: int = _at_least(0)
 
     @property
     def allowed_to_skip(self) -> int:
@@ -122,25 +122,25 @@ class EvalSection:
 class Config:
     """All settings of a run.
 
-    `head` holds the options of the chosen method, `segments` more of them for the methods that
+    `head` holds the options of the chosen method, `tuples` more of them for the methods that
     compare frame tuples.
     """
 
     variant: Literal["corrected", "reference"]
     method: str
     seed: int
-    clip: ClipSection
+    encoder: EncoderSection
     data: DataSection
     episode: EpisodeSection
     train: TrainSection
     checkpoint: CheckpointSection
     eval: EvalSection
-    segments: SegmentsConfig
+    tuples: TupleOptions
     head: Any
 
 
 SECTIONS = {
-    "clip": ClipSection,
+    "encoder": EncoderSection,
     "data": DataSection,
     "episode": EpisodeSection,
     "train": TrainSection,
@@ -152,7 +152,7 @@ SCALARS = {"variant": str, "method": str, "seed": int}
 
 def known_settings() -> dict[str, list[str]]:
     """Names of all settings by section; "" holds the sections and the top-level settings."""
-    sections = SECTIONS | {"segments": SegmentsConfig}
+    sections = SECTIONS | {"tuples": TupleOptions}
     sections |= {name: methods.config_class(name) for name in methods.METHODS}
     known = {name: [f.name for f in fields(cls)] for name, cls in sections.items()}
     return {"": [*SCALARS, *sections]} | known
@@ -182,10 +182,8 @@ def from_config_dict(settings: Mapping[str, Any]) -> Config:
         methods.METHOD_LIMITS.get(method, {}),
     )
     built = {name: build_section(cls, settings[name], name) for name, cls in SECTIONS.items()}
-    segments = build_section(
-        SegmentsConfig, settings.get("segments", {}), "segments", methods.SEGMENT_LIMITS
-    )
-    config = Config(**scalars, **built, segments=segments, head=head)
+    tuples = build_section(TupleOptions, settings.get("tuples", {}), "tuples", methods.TUPLE_LIMITS)
+    config = Config(**scalars, **built, tuples=tuples, head=head)
     _check_together(config)
     return config
 
@@ -208,13 +206,13 @@ def _check_together(config: Config) -> None:
             f"data.resize is {config.data.resize}; it must be at least data.crop "
             f"({config.data.crop})"
         )
-    check_method(config.method, config.head, config.segments, config.data.frames)
+    check_method(config.method, config.head, config.tuples, config.data.frames)
     if not config.eval.shots:
         raise ConfigError("eval.shots is empty; give at least one number of shots")
     if config.seed < 0:
         raise ConfigError(f"seed is {config.seed}; it must be at least 0")
-    if "{}" not in config.clip.prompt:
-        raise ConfigError(f"clip.prompt is {config.clip.prompt!r}; it must contain {{}}")
+    if "{}" not in config.encoder.prompt:
+        raise ConfigError(f"encoder.prompt is {config.encoder.prompt!r}; it must contain {{}}")
     for name in ("freeze", "no_decay"):
         for pattern in getattr(config.train, name):
             try:

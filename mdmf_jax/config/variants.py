@@ -10,7 +10,7 @@ from mdmf_jax.errors import ConfigError
 # global view teaches the local one.
 VARIANTS: dict[str, dict[str, Any]] = {
     "reference": {
-        "clip.normalise": "none",
+        "encoder.normalise": "none",
         "data.short_videos": "drop",
         "cross_transformer.scale": 1.0,
         "data.flip": True,
@@ -22,14 +22,14 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "mdmf.pps_at_test": "sample",
         "mdmf.reduction": "sum",
         "segment_transformer.reduction": "sum",
-        "segments.l2_weight": 1.0,
-        "segments.transport_weight": 0.0,
-        "segments.fusion_weight": 0.0,
+        "tuples.l2_weight": 1.0,
+        "tuples.transport_weight": 0.0,
+        "tuples.fusion_weight": 0.0,
         "trx.reduction": "sum",
         "train.select": "last",
     },
     "corrected": {
-        "clip.normalise": "clip",
+        "encoder.normalise": "clip",
         "data.short_videos": "repeat",
         "cross_transformer.scale": 10.0,
         # None here: on, unless the classes tell left from right (data.left_right).
@@ -42,9 +42,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "mdmf.pps_at_test": "argmax",
         "mdmf.reduction": "mean",
         "segment_transformer.reduction": "mean",
-        "segments.l2_weight": 0.0,
-        "segments.transport_weight": 0.0,
-        "segments.fusion_weight": 1.0,
+        "tuples.l2_weight": 0.0,
+        "tuples.transport_weight": 0.0,
+        "tuples.fusion_weight": 1.0,
         "trx.reduction": "mean",
         "train.select": "best",
     },
@@ -52,7 +52,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 # Where the published code of a method does otherwise than that of CLIP-MDMF.
 _AS_IN_CLIP_FSAR = {
-    "clip.normalise": "clip",
+    "encoder.normalise": "clip",
     "data.flip": False,
     "data.prompt_order": "by_name",
 }

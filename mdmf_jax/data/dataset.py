@@ -42,9 +42,9 @@ class Dataset:
         self._clips = cache(self._clip_maker)
 
     @property
-    def test_views(self) -> int:
+    def test_clips(self) -> int:
         """Clips of a test video whose features are to be averaged."""
-        return self._config.data.test_views
+        return self._config.data.test_clips
 
     def source(self, part: str) -> VideoSource:
         """Where the videos of a part come from."""
@@ -109,9 +109,9 @@ class Dataset:
 
         Args:
           video: its number in the part, 0..V-1.
-          view: 0..test_views-1; 0 takes the usual frames, cropped at the centre.
+          view: 0..test_clips-1; 0 takes the usual frames, cropped at the centre.
         """
-        return self._clips(part).test(video, self._config.seed, view, self.test_views)
+        return self._clips(part).test(video, self._config.seed, view, self.test_clips)
 
     def episodes(
         self, part: str, way: int, shot: int, queries: int, episodes: int, seed: int

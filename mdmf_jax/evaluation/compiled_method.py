@@ -22,7 +22,7 @@ CLASSES = (8, 16, 32, 64, 128, 256)
 SHOTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
-class Stages:
+class CompiledMethod:
     """An encoder and a method with their parameters.
 
     Args:
@@ -55,10 +55,10 @@ class Stages:
 
         self._encode = jax.jit(encode)
         self._text = jax.jit(lambda params, ids: text.apply({"params": params}, ids))
-        self._scores = stage(lambda m, *arguments: m.prompt_scores(*arguments))
+        self._scores = stage(lambda m, *arguments: m.class_text_logits(*arguments))
         self._probability = stage(lambda m, scores: m.choose_prompts(scores, scores.argmax(-1))[1])
-        self._supports = stage(lambda m, *arguments: m.support_outputs(*arguments))
-        self._queries = stage(lambda m, *arguments: m.query_outputs(*arguments))
+        self._supports = stage(lambda m, *arguments: m.encode_support(*arguments))
+        self._queries = stage(lambda m, *arguments: m.encode_query(*arguments))
         self._match = stage(lambda m, s, q, p, mask: m.match(s, q, p, support_mask=mask)[0])
         self._explain = stage(lambda m, s, q, p, mask: m.match(s, q, p, support_mask=mask))
 
@@ -82,7 +82,7 @@ class Stages:
         ids = np.asarray(self._tokenizer(list(prompts), self._length))
         return _in_parts(lambda part: self._text(self._text_params, part), BATCHES, ids)
 
-    def prompt_scores(self, videos: np.ndarray, table: np.ndarray) -> np.ndarray:
+    def class_text_logits(self, videos: np.ndarray, table: np.ndarray) -> np.ndarray:
         """How well each text suits each video: [N, T, D], [C, D] -> [N, C]."""
         texts = _pad(table, _size(len(table), CLASSES))
         scores = _in_parts(lambda part: self._scores(self._head, part, texts), QUERIES, videos)
@@ -92,11 +92,11 @@ class Stages:
         """Probabilities of the prompts [Q, C] of scores [Q, C]."""
         return np.asarray(self._probability(self._head, scores))
 
-    def support_outputs(self, videos: np.ndarray, texts: np.ndarray) -> Any:
+    def encode_support(self, videos: np.ndarray, texts: np.ndarray) -> Any:
         """What `match` needs of support videos [N, T, D] with texts [N, D], a tree [N, ...]."""
         return self._outputs(self._supports, videos, texts)
 
-    def query_outputs(self, videos: np.ndarray, texts: np.ndarray | None) -> Any:
+    def encode_query(self, videos: np.ndarray, texts: np.ndarray | None) -> Any:
         """The same of queries; `texts` are their prompts, if the method chooses any."""
         return self._outputs(self._queries, videos, texts)
 

@@ -9,7 +9,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from mdmf_jax.evaluation.stage_cache import OutputTable
+from mdmf_jax.evaluation.stage_cache import StageCache
 from mdmf_jax.models.methods.base import FewShotMethod
 
 # watch(answers to the first episodes)
@@ -47,8 +47,8 @@ class EpisodeEvaluator:
                 {"params": params}, *args, method=stage, rngs=rngs
             )
 
-        self._supports = OutputTable(apply("support_outputs"), mesh)
-        self._queries = OutputTable(apply("query_outputs"), mesh)
+        self._supports = StageCache(apply("encode_support"), mesh)
+        self._queries = StageCache(apply("encode_query"), mesh)
 
         def choices(params, scores, index, key):
             def choose(scores, index):
@@ -68,7 +68,7 @@ class EpisodeEvaluator:
 
             return jax.vmap(match)(support, query, prompts)
 
-        self._scores = jax.jit(apply("prompt_scores"))
+        self._scores = jax.jit(apply("class_text_logits"))
         self._choices, self._matches = jax.jit(choices), jax.jit(matches)
 
     def __call__(

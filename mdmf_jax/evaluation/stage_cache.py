@@ -17,7 +17,7 @@ _MOST_TEXTS = 8
 Stage = Callable[[Any, jax.Array, jax.Array | None], Any]
 
 
-class OutputTable:
+class StageCache:
     """Computes a stage of a method once for each pair of a video and a text that occurs.
 
     The texts of a video are done together, so that what depends on the video alone is computed

@@ -85,7 +85,7 @@ def _each(tower: Callable, inputs: jax.Array) -> jax.Array:
 
 
 def _head(model: Model) -> dict[str, tuple]:
-    """Stages of the method."""
+    """CompiledMethod of the method."""
     method, params = method_of(model.settings, model.clip), _shapes(model.head)
     frames, width = model.settings.frames, model.clip.config.projection_dim
 
@@ -94,9 +94,9 @@ def _head(model: Model) -> dict[str, tuple]:
             {"params": params}, *arguments, method=function
         )
 
-    supports = stage(lambda m, videos, texts: m.support_outputs(videos, texts))
+    supports = stage(lambda m, videos, texts: m.encode_support(videos, texts))
     chooses = method.chooses_prompts
-    queries = stage(lambda m, videos, texts: m.query_outputs(videos, texts if chooses else None))
+    queries = stage(lambda m, videos, texts: m.encode_query(videos, texts if chooses else None))
     (n,) = symbolic_shape("n")
     w, k, q = symbolic_shape("w, k, q", constraints=_LIMITS)
     pair = _videos(n, frames, width), _texts(n, width)
@@ -104,7 +104,7 @@ def _head(model: Model) -> dict[str, tuple]:
     stages = {"supports": (_flat(supports), specs), "queries": (_flat(queries), specs)}
     if chooses:
         n, c = symbolic_shape("n, c")
-        scores = stage(lambda m, videos, table: m.prompt_scores(videos, table))
+        scores = stage(lambda m, videos, table: m.class_text_logits(videos, table))
         stages["scores"] = (scores, (params, _videos(n, frames, width), _texts(c, width)))
     of_supports = jax.eval_shape(
         supports, params, _videos(w * k, frames, width), _texts(w * k, width)

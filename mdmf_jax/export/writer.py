@@ -90,7 +90,7 @@ def _manifest(model: Model, classes: list[str]) -> dict[str, Any]:
         "resize": s.resize,
         "pipeline": s.pipeline,
         "sampling": s.sampling,
-        "views": s.test_views,
+        "views": s.test_clips,
         "prompt": s.prompt,
         "text_length": model.clip.config.text.max_position_embeddings,
         "platforms": list(PLATFORMS),

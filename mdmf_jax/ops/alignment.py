@@ -8,10 +8,10 @@ columns. The first row is a hard cumulative sum; later rows use a soft minimum:
     middle columns   C[l, m]   = cost[l, m] + softmin(C[l-1, m-1], C[l, m-1])
     padding column   C[l, M+1] =              softmin(C[l-1, M], C[l-1, M+1], C[l, M])
 
-with C[l, 0] = 0 and softmin(a..) = -smoothing * log(sum(exp(-a / smoothing))). A softmin is
+with C[l, 0] = 0 and softmin(a..) = -temperature * log(sum(exp(-a / temperature))). A softmin is
 below the minimum, so values can be negative.
 
-Three facts make it fast. In units of `smoothing` a softmin of two values needs one
+Three facts make it fast. In units of `temperature` a softmin of two values needs one
 exponential and one logarithm: min(a, b) - log(1 + exp(-|a - b|)). The two zeros of the first
 column are one value, -log 2. The padding column is one soft minimum over the last real column:
 its C[l, M] enter twice, except the last, which enters once.
@@ -37,7 +37,7 @@ _BLOCK = 4096  # pairs; 64 cells of each in float32 take 1 MB
 
 
 def _softmin(a: Array, b: Array) -> tuple[Array, Array]:
-    """Soft minimum of two values in units of the smoothing, and the weight of the first."""
+    """Soft minimum of two values in units of the temperature, and the weight of the first."""
     gap = a - b
     other = jnp.exp(-jnp.abs(gap))
     total = 1.0 + other
@@ -142,20 +142,20 @@ def _by_blocks(function, costs: Array):
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(1,))
-def _alignment_cost(costs: Array, smoothing: float) -> Array:
+def _alignment_cost(costs: Array, temperature: float) -> Array:
     """`alignment_cost` of [N, L, M]."""
-    return _by_blocks(lambda block: smoothing * _values(block / smoothing), costs)
+    return _by_blocks(lambda block: temperature * _values(block / temperature), costs)
 
 
-def _alignment_cost_forward(costs: Array, smoothing: float) -> tuple[Array, Array]:
+def _alignment_cost_forward(costs: Array, temperature: float) -> tuple[Array, Array]:
     def block_result(block):
-        values, passing = _values_and_passing(block / smoothing)
-        return smoothing * values, passing
+        values, passing = _values_and_passing(block / temperature)
+        return temperature * values, passing
 
     return _by_blocks(block_result, costs)
 
 
-def _alignment_cost_backward(smoothing: float, passing: Array, cotangent: Array) -> tuple[Array]:
+def _alignment_cost_backward(temperature: float, passing: Array, cotangent: Array) -> tuple[Array]:
     return (cotangent[:, None, None] * passing,)
 
 
@@ -163,28 +163,28 @@ _alignment_cost.defvjp(_alignment_cost_forward, _alignment_cost_backward)
 
 
 def alignment_cost(
-    costs: Float[Array, "*batch L M"], smoothing: float = 0.5
+    costs: Float[Array, "*batch L M"], temperature: float = 0.5
 ) -> Float[Array, "*batch"]:
     """Soft cost of the best ordered alignment of L rows with M columns, in one direction.
 
     Args:
       costs: cost of matching row l with column m.
-      smoothing: temperature of the soft minimum (lambda); 0.5 in CLIP-FSAR and CLIP-MDMF,
+      temperature: temperature of the soft minimum (lambda); 0.5 in CLIP-FSAR and CLIP-MDMF,
         0.1 in the OTAM baseline.
 
     Differentiable once, in reverse mode.
     """
     *batch, rows, columns = costs.shape
     flat = costs.reshape(-1, rows, columns)
-    return _alignment_cost(flat, smoothing).reshape(batch)
+    return _alignment_cost(flat, temperature).reshape(batch)
 
 
-def _bidirectional_cost(costs: Array, smoothing: float) -> Array:
+def _bidirectional_cost(costs: Array, temperature: float) -> Array:
     """Sum of the alignment costs with rows and columns as they are and exchanged."""
     exchanged = jnp.swapaxes(costs, -1, -2)
     if costs.shape == exchanged.shape:  # one recursion to compile instead of two
-        return alignment_cost(jnp.stack([costs, exchanged]), smoothing).sum(axis=0)
-    return alignment_cost(costs, smoothing) + alignment_cost(exchanged, smoothing)
+        return alignment_cost(jnp.stack([costs, exchanged]), temperature).sum(axis=0)
+    return alignment_cost(costs, temperature) + alignment_cost(exchanged, temperature)
 
 
 def frame_costs(
@@ -208,7 +208,7 @@ def frame_costs(
 def otam_distance(
     query: Float[Array, "*views Q T D"],
     prototypes: Float[Array, "*views W S D"],
-    smoothing: float = 0.5,
+    temperature: float = 0.5,
     bidirectional: bool = True,
 ) -> Float[Array, "*views Q W"]:
     """OTAM distance of every query to every prototype, from frame costs 1 - cosine.
@@ -217,4 +217,4 @@ def otam_distance(
     rows and columns exchanged is added.
     """
     align = _bidirectional_cost if bidirectional else alignment_cost  # [*views, Q, W, T, S]
-    return align(frame_costs(query, prototypes), smoothing)
+    return align(frame_costs(query, prototypes), temperature)

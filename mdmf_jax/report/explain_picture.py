@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SMOOTHING = 0.1  # of the path drawn for methods that have none, as the OTAM baseline
+TEMPERATURE = 0.1  # of the path drawn for methods that have none, as the OTAM baseline
 _COLOURS = {"local": "#1f5fa8", "global": "#1b8a6b", "all": "#8a8a8a"}
 _MOST_CLASSES = 12
 
@@ -29,8 +29,8 @@ def explanation_panels(told: Mapping[str, Any], head: Any) -> tuple[list[Panel],
     """
     similarity = dict(told["similarity"])
     views = {k: similarity[k] for k in ("local", "global", "plain") if k in similarity}
-    aligns = hasattr(head, "smoothing") and getattr(head, "matcher", "otam") == "otam"
-    options = (head.smoothing, head.bidirectional) if aligns else (SMOOTHING, True)
+    aligns = hasattr(head, "temperature") and getattr(head, "matcher", "otam") == "otam"
+    options = (head.temperature, head.bidirectional) if aligns else (TEMPERATURE, True)
     if not views:
         panels = [panel_of("frame features", similarity["frames"], *options)]
         return panels, "" if aligns else "The method itself aligns no frames; OTAM would do so."

@@ -47,10 +47,10 @@ class Panel:
 
 
 def panel_of(
-    title: str, similarity: np.ndarray, smoothing: float, bidirectional: bool = True
+    title: str, similarity: np.ndarray, temperature: float, bidirectional: bool = True
 ) -> Panel:
     """A panel with the alignment path of frame cosines [T, S]."""
-    path, back = alignment_path(1 - np.asarray(similarity), smoothing, bidirectional)
+    path, back = alignment_path(1 - np.asarray(similarity), temperature, bidirectional)
     return Panel(title, np.asarray(similarity), path, back)
 
 

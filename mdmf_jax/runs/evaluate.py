@@ -92,9 +92,9 @@ def evaluate(
 
 def adapted(config: Config, task: Task) -> Config:
     """The config with the folders that the task gives."""
-    clip = replace(config.clip, path=task.clip) if task.clip else config.clip
+    encoder = replace(config.encoder, path=task.clip) if task.clip else config.encoder
     data = replace(config.data, root=task.data) if task.data else config.data
-    return replace(config, clip=clip, data=data)
+    return replace(config, encoder=encoder, data=data)
 
 
 def load_checkpoint(

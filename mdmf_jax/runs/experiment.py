@@ -33,7 +33,7 @@ from mdmf_jax.training.state import StateMaker, TrainState
 from mdmf_jax.training.steps import TrainStep, make_train_step
 from mdmf_jax.weights.huggingface import LoadedCLIP, demo_clip_path, load_clip
 
-# Values of clip.path that stand for a CLIP that comes with this package.
+# Values of encoder.path that stand for a CLIP that comes with this package.
 PACKAGED_CLIPS = {"packaged:demo": demo_clip_path}
 
 _VISION = ("vision_model", "visual_projection")
@@ -52,7 +52,7 @@ class Experiment:
         clip = _load_clip(config)
         self._vision = _image_tower(config, clip)
         self._width = clip.config.projection_dim
-        self._method = methods.build(config.method, config.head, self._width, config.segments)
+        self._method = methods.build(config.method, config.head, self._width, config.tuples)
         self._optimizer = optimizer_of(config.train)
         self._make_state = StateMaker(
             self._init_head,
@@ -62,14 +62,14 @@ class Experiment:
             mesh=self.mesh,
             divide=config.train.shard_params,
         )
-        if config.train.cached_views and not self._encoder_frozen():
+        if config.train.cached_clips and not self._encoder_frozen():
             raise ConfigError(
-                f"train.cached_views is {config.train.cached_views}, which needs a frozen encoder; "
-                "set train.freeze to ('^encoder/',) or train.cached_views to 0"
+                f"train.cached_clips is {config.train.cached_clips}, which needs a frozen encoder; "
+                "set train.freeze to ('^encoder/',) or train.cached_clips to 0"
             )
         self.dataset = Dataset(config)
         names = {part: self.dataset.prompt_names(part) for part in PARTS}
-        self.class_texts = class_tables(clip, names, config.clip.prompt)
+        self.class_texts = class_tables(clip, names, config.encoder.prompt)
         mesh = distributed.own_mesh(self.mesh)
         self._extract = FeatureExtractor(self.encode, mesh, workers=config.data.workers)
         self._evaluate = EpisodeEvaluator(
@@ -79,7 +79,7 @@ class Experiment:
 
     def encode(self, params: Any, frames: jax.Array) -> jax.Array:
         """Features of uint8 frames, float32. [N, H, W, 3] -> [N, D]."""
-        pixels = normalise(frames, self.config.clip.normalise)
+        pixels = normalise(frames, self.config.encoder.normalise)
         return self._vision.apply({"params": params}, pixels).astype(jnp.float32)
 
     def head(self, params: Any, support, query, prompts, **options: Any) -> EpisodeOutput:
@@ -103,7 +103,7 @@ class Experiment:
         """
         train = self.config.train
         step = make_train_step(
-            _as_given if train.cached_views else self.encode,
+            _as_given if train.cached_clips else self.encode,
             self.head,
             self._optimizer,
             freeze=train.freeze,
@@ -128,12 +128,12 @@ class Experiment:
     ) -> Iterator[dict[str, np.ndarray]]:
         """Batches of the steps start+1..stop: of each, the episodes that this process takes.
 
-        The frames of a batch are uint8, or with `train.cached_views` features.
+        The frames of a batch are uint8, or with `train.cached_clips` features.
 
         Raises:
           DataError: a video cannot be read.
         """
-        views, features = self.config.train.cached_views, None
+        views, features = self.config.train.cached_clips, None
         if views:
             read, count = self.dataset.train_clips(views)
             params = distributed.on_every_process(encoder_params)
@@ -202,7 +202,7 @@ class Experiment:
         return resumed(self._evaluate, partial, *inputs) if partial else self._evaluate(*inputs)
 
     def features(self, encoder_params: Any, part: str) -> np.ndarray:
-        """Features of all videos of a part [V, T, D], the mean over `data.test_views`.
+        """Features of all videos of a part [V, T, D], the mean over `data.test_clips`.
 
         Kept if the encoder is frozen. Stored on disk as `eval.feature_cache` says, but not the
         validation features of a trained encoder, which change with every checkpoint.
@@ -240,7 +240,7 @@ class Experiment:
 
     def _encoded(self, encoder_params: Any, part: str, videos: np.ndarray) -> np.ndarray:
         """Features of the videos with these numbers [N, T, D]."""
-        views = self.dataset.test_views
+        views = self.dataset.test_clips
 
         def read(place: int) -> np.ndarray:
             return self.dataset.test_clip(part, int(videos[place // views]), place % views)
@@ -274,8 +274,8 @@ def _image_tower(config: Config, clip: LoadedCLIP) -> CLIPVision:
     partly = any(frozen) and not all(frozen)
     return CLIPVision(
         clip.config,
-        jnp.dtype(config.clip.dtype),
-        config.clip.attention,
+        jnp.dtype(config.encoder.dtype),
+        config.encoder.attention,
         remat=config.train.remat,
         scan=config.train.remat and not partly,
     )
@@ -287,13 +287,13 @@ def _as_given(params: Any, features: jax.Array) -> jax.Array:
 
 
 def _load_clip(config: Config) -> LoadedCLIP:
-    path = config.clip.path
+    path = config.encoder.path
     if not path:
-        raise ConfigError("clip.path is empty; set --config.clip.path to the folder of a CLIP")
+        raise ConfigError("encoder.path is empty; set --config.encoder.path to the folder of a CLIP")
     clip = load_clip(PACKAGED_CLIPS[path]() if path in PACKAGED_CLIPS else Path(path))
     if clip.config.vision.image_size != config.data.crop:
         raise ConfigError(
-            f"data.crop is {config.data.crop}, but the CLIP in clip.path takes images of "
+            f"data.crop is {config.data.crop}, but the CLIP in encoder.path takes images of "
             f"{clip.config.vision.image_size} pixels"
         )
     return clip

@@ -16,7 +16,7 @@ from mdmf_jax.models.methods import registry as methods
 from mdmf_jax.config.config import Config, from_config_dict, to_dict
 from mdmf_jax.errors import ConfigError
 from mdmf_jax.runs.experiment import PACKAGED_CLIPS
-from mdmf_jax.models.methods.checks import uses_segments
+from mdmf_jax.models.methods.checks import uses_tuples
 from mdmf_jax.models.encoders.clip.config import CLIPConfig
 from mdmf_jax.training.checkpoint import Checkpoints, FOLDER, locate
 from mdmf_jax.training.optimizer import optimizer_of, split_params
@@ -47,7 +47,7 @@ def make_config(file: str | None, settings: Sequence[str]) -> Config:
 
 
 def clip_config(path: str) -> CLIPConfig:
-    """Sizes of the CLIP that `clip.path` names; the whole CLIP is read and checked.
+    """Sizes of the CLIP that `encoder.path` names; the whole CLIP is read and checked.
 
     Raises:
         UserError: there is none, or it is damaged.
@@ -67,7 +67,7 @@ def check_fit(config: Config, clip: CLIPConfig) -> None:
     """Raises ConfigError unless the config's frames and method fit the CLIP."""
     if config.data.crop != clip.vision.image_size:
         raise ConfigError(
-            f"data.crop is {config.data.crop}, but the CLIP in {config.clip.path} takes images of "
+            f"data.crop is {config.data.crop}, but the CLIP in {config.encoder.path} takes images of "
             f"{clip.vision.image_size} pixels"
         )
     methods.build(config.method, config.head, clip.projection_dim)
@@ -105,7 +105,7 @@ def read_checkpoint(path: str | Path, clip: str | None = None) -> tuple[Config, 
     with Checkpoints(folder) as checkpoints:
         step = checkpoints.best() if step is None else step
         config = from_config_dict(checkpoints.settings(step))
-        abstract = _abstract_state(config, clip_config(clip or config.clip.path))
+        abstract = _abstract_state(config, clip_config(clip or config.encoder.path))
         return config, jax.device_get(checkpoints.restore(step, abstract).params)
 
 
@@ -115,8 +115,8 @@ def _abstract_state(config: Config, clip: CLIPConfig) -> TrainState:
         raise ConfigError(
             f"the method {config.method} has no published form; known are {', '.join(PUBLISHED)}"
         )
-    if uses_segments(config.method, config.head):
-        raise ConfigError(f"{config.method}.matcher is 'segments', which has no published form")
+    if uses_tuples(config.method, config.head):
+        raise ConfigError(f"{config.method}.matcher is 'tuples', which has no published form")
     template = PUBLISHED[config.method].template(clip, config.head)
     maker = StateMaker(
         lambda key: jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), template["head"]),

@@ -15,7 +15,7 @@ MAY_CHANGE = (
     "train.shard_params",
     "train.micro_batch",
     "train.remat",
-    "clip.attention",
+    "encoder.attention",
     "eval.*",
     "data.root",
     "data.loader",

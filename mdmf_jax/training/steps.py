@@ -114,7 +114,7 @@ def batch_metrics(
 
     def episode(support, query, class_ids, labels, key) -> EpisodeOutput:
         dropout, prompt = jax.random.split(key)
-        rngs = {"dropout": dropout, "prompt": prompt, "segments": jax.random.fold_in(key, 2)}
+        rngs = {"dropout": dropout, "prompt": prompt, "tuples": jax.random.fold_in(key, 2)}
         return head(
             params["head"],
             support,

@@ -229,9 +229,9 @@ def test_search_finds_the_colours(saved, by_class):
     video = np.concatenate([np.concatenate([part] * 3) for part in parts])  # 27 frames each
     found = classifier.search(video, window=0.9, stride=0.3, rate=10.0)
     assert [s.label for s in found] == [RED, BLUE, GREEN]
-    for number, segment in enumerate(found):
-        assert abs(segment.start - 2.7 * number) < 0.5
-        assert abs(segment.end - 2.7 * (number + 1)) < 0.5
+    for number, span in enumerate(found):
+        assert abs(span.start - 2.7 * number) < 0.5
+        assert abs(span.end - 2.7 * (number + 1)) < 0.5
 
 
 def test_a_run_gives_its_best_parameters(finished_run):

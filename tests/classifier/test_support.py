@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mdmf_jax.classifier.support import SupportClass, SupportSet, leave_one_out, query_logits
-from mdmf_jax.evaluation.compiled_method import Stages
+from mdmf_jax.evaluation.compiled_method import CompiledMethod
 from mdmf_jax.models.methods.base import FewShotMethod
 from mdmf_jax.ops.prototypes import class_means
 from mdmf_jax.weights.huggingface import load_clip
@@ -30,16 +30,16 @@ class Toy(FewShotMethod):
 
     chooses_prompts = True
 
-    def prompt_scores(self, videos, table):
+    def class_text_logits(self, videos, table):
         return videos.mean(-2) @ table.T
 
     def choose_prompts(self, scores, choice=None, *, train=False):
         return scores.argmax(-1) if choice is None else choice, jax.nn.softmax(scores)
 
-    def support_outputs(self, videos, texts, *, train=False):
+    def encode_support(self, videos, texts, *, train=False):
         return {"mixed": jnp.tanh(videos.mean(-2) * texts)}
 
-    def query_outputs(self, videos, texts, *, train=False):
+    def encode_query(self, videos, texts, *, train=False):
         return {"mixed": jnp.tanh(videos.mean(-2) + texts)}
 
     def match(self, supports, queries, prompts, *, support_mask=None, train=False):
@@ -80,7 +80,7 @@ class Ready(NamedTuple):
 
     program: Callable
     params: Any
-    stages: Stages
+    stages: CompiledMethod
     scale: Callable
 
 
@@ -92,7 +92,7 @@ def ready(request, clip_folder):
         options = {"support_mask": mask}
         return method.apply({"params": params}, support, queries, texts, **options).logits
 
-    stages = Stages(load_clip(clip_folder), method, {}, "clip")
+    stages = CompiledMethod(load_clip(clip_folder), method, {}, "clip")
     return Ready(program, {}, stages, np.copy if request.param == "plain" else np.log)
 
 

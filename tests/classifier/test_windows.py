@@ -1,4 +1,4 @@
-"""Windows of a stream of frames, and segments of windows."""
+"""Windows of a stream of frames, and spans of windows."""
 
 from itertools import combinations
 
@@ -8,7 +8,7 @@ import pytest
 from mdmf_jax.classifier.clips import ClipReader, timed_frames
 from mdmf_jax.classifier.settings import Settings
 from mdmf_jax.classifier.windows import (
-    Segment,
+    Span,
     best_windows,
     check_window,
     cut_windows,
@@ -94,15 +94,15 @@ def test_best_windows_are_the_best_of_all_sets():
         assert sum(gains[found]) == pytest.approx(best)
 
 
-def test_segments():
+def test_spans():
     bounds = np.array([[0, 2], [1, 3], [2, 4], [4.5, 6.5], [7, 9], [8, 10.0]])
     posteriors = np.array([[0.9, 0.1], [0.5, 0.5], [0.2, 0.8], [0.4, 0.6], [0.7, 0.3], [1, 0.0]])
     scores = np.array([5.0, 3, 5, 5, 0, 4])
     found = merge_windows(bounds, posteriors, scores, 1.0, ["run", "jump"])
     assert found == [
-        Segment(0, 2, "run", 0.9),
-        Segment(2, 6.5, "jump", pytest.approx(0.7)),
-        Segment(8, 10, "run", 1.0),
+        Span(0, 2, "run", 0.9),
+        Span(2, 6.5, "jump", pytest.approx(0.7)),
+        Span(8, 10, "run", 1.0),
     ]
     assert merge_windows(bounds, posteriors, scores, 6.0, ["run", "jump"]) == []
 

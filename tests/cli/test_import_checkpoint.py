@@ -54,7 +54,7 @@ def test_parameters(imported, mdmf_tensors):
 def test_settings(imported, clip_folder):
     config = read_checkpoint(imported)[0]
     assert (config.variant, config.method) == ("reference", "mdmf")
-    assert config.clip.path == str(clip_folder)
+    assert config.encoder.path == str(clip_folder)
     assert (config.head.depth, config.head.hidden, config.head.text_token) == (1, 20, "first_frame")
     assert (config.data.crop, config.data.resize) == (16, 18)
 

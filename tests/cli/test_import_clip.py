@@ -99,7 +99,7 @@ def check_same(folder, original):
 def test_huggingface_folder(command, clip_folder, tmp_path):
     (tmp_path / "clip").mkdir()  # an empty folder may exist
     printed = command("import", clip_folder, tmp_path / "clip")
-    assert "Hugging Face" in printed and f"--config.clip.path={tmp_path}/clip" in printed
+    assert "Hugging Face" in printed and f"--config.encoder.path={tmp_path}/clip" in printed
     check_same(tmp_path / "clip", clip_folder)
 
 

@@ -38,7 +38,7 @@ def imported(command, clip_fsar_tensors, clip_folder, tmp_path):
 def test_checkpoint(imported, clip_fsar_tensors):
     config, params = read_checkpoint(imported)
     assert (config.variant, config.method) == ("reference", "clip_fsar")
-    assert (config.clip.normalise, config.data.flip) == ("clip", False)
+    assert (config.encoder.normalise, config.data.flip) == ("clip", False)
     head = config.head
     assert (head.depth, head.hidden, head.at_test, head.merge_before) == (1, 20, "combined", True)
     np.testing.assert_array_equal(

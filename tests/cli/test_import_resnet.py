@@ -76,7 +76,7 @@ def test_own_folder(command, fails, clip, tmp_path):
 
 def test_checkpoint(imported, clip, mdmf_resnet_tensors):
     config, params = read_checkpoint(imported)
-    assert config.clip.path == str(clip)
+    assert config.encoder.path == str(clip)
     assert (config.data.crop, config.data.resize, config.head.hidden) == (32, 36, 64)
     tower, tensors = params["encoder"]["vision_model"], mdmf_resnet_tensors
     variance = tensors["backbone.layer4.0.bn2.running_var"]

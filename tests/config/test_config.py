@@ -12,7 +12,7 @@ from mdmf_jax.training.compatibility import differences
 
 SWITCHES = {
     "reference": {
-        "clip.normalise": "none",
+        "encoder.normalise": "none",
         "data.flip": True,
         "data.prompt_order": "reference",
         "head.text_token": "first_frame",
@@ -24,7 +24,7 @@ SWITCHES = {
         "train.select": "last",
     },
     "corrected": {
-        "clip.normalise": "clip",
+        "encoder.normalise": "clip",
         "data.flip": True,
         "data.prompt_order": "by_name",
         "head.text_token": "text",
@@ -69,8 +69,8 @@ def test_mirroring_is_off_where_left_and_right_matter_but_not_in_the_reference()
 
 def test_the_reference_of_clip_fsar_is_its_own_code():
     config = from_config_dict(common.get_config("variant=reference,method=clip_fsar"))
-    data, clip = config.data, config.clip
-    assert (clip.normalise, data.flip, data.prompt_order) == ("clip", False, "by_name")
+    data, encoder = config.data, config.encoder
+    assert (encoder.normalise, data.flip, data.prompt_order) == ("clip", False, "by_name")
     assert config.train.select == "last"
     settings = common.get_config("variant=reference,method=clip_fsar")
     settings.data.flip = True
@@ -137,11 +137,11 @@ def test_config_is_frozen():
         ("eval.part", "holdout", "eval.part is 'holdout'; known: train, val, test"),
         ("data.resize", 100, "data.resize is 100; it must be at least data.crop (224)"),
         ("data.loader", "torch", "data.loader is 'torch'; known: tfdata, threads"),
-        ("clip.normalise", "imagenet", "clip.normalise is 'imagenet'; known: clip, none"),
-        ("clip.prompt", "a photo", "clip.prompt is 'a photo'; it must contain {}"),
+        ("encoder.normalise", "imagenet", "encoder.normalise is 'imagenet'; known: clip, none"),
+        ("encoder.prompt", "a photo", "encoder.prompt is 'a photo'; it must contain {}"),
         ("mdmf.direction", "down", "mdmf.direction is 'down'; known: both, local_to_global"),
         ("mdmf.tcn_dropout", 1.0, "mdmf.tcn_dropout is 1.0; it must be below 1"),
-        ("mdmf.smoothing", 0, "mdmf.smoothing is 0.0; it must be above 0"),
+        ("mdmf.temperature", 0, "mdmf.temperature is 0.0; it must be above 0"),
     ],
 )
 def test_bad_setting(path, value, message):
@@ -154,7 +154,7 @@ def test_bad_setting(path, value, message):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("path", ["clip", "seed", "train.steps"])
+@pytest.mark.parametrize("path", ["encoder", "seed", "train.steps"])
 def test_missing_setting(path):
     settings = common.get_config().to_dict()
     section, _, name = path.rpartition(".")

@@ -34,7 +34,7 @@ def test_every_combination(name):
     ):
         config = build(name, f"shot={shot},backbone={backbone},method={method},variant={variant}")
         assert (config.method, config.variant, config.episode.shot) == (method, variant, shot)
-        assert config.clip.path == f"weights/clip-{backbone.replace('_', '-')}"
+        assert config.encoder.path == f"weights/clip-{backbone.replace('_', '-')}"
         assert config.train.episodes_per_step == 16 and config.train.steps > 100
 
 
@@ -69,7 +69,7 @@ def test_rates_of_clip_fsar_are_those_of_its_code(name):
         train.decay_factor,
     )
     assert train.steps == tasks // 4 and config.head.class_weight == weight
-    assert train.weight_decay == 1e-3 and config.clip.normalise == "clip"
+    assert train.weight_decay == 1e-3 and config.encoder.normalise == "clip"
     near = {s + d for s in (train.warmup_steps, *train.decay_at) for d in (-1, 0, 1)}
     compared = [s for s in range(0, train.steps, 7) if s not in near]
     ours = np.asarray(schedule(np.array(compared)))

@@ -148,11 +148,11 @@ def test_short_videos_repeat_frames_or_are_dropped(settings, videos, tmp_path):
 
 
 def test_views_of_a_test_video(settings):
-    settings.data.test_views = 3
+    settings.data.test_clips = 3
     dataset = Dataset(from_config_dict(settings))
-    assert dataset.test_views == 3
+    assert dataset.test_clips == 3
     views = [dataset.test_clip("test", 5, view) for view in range(3)]
-    settings.data.test_views = 1
+    settings.data.test_clips = 1
     np.testing.assert_array_equal(
         views[0], Dataset(from_config_dict(settings)).test_clip("test", 5)
     )

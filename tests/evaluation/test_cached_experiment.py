@@ -62,7 +62,7 @@ def test_encoded_once_then_only_after_changes(own, tmp_path):
     assert clips == PARTS
     assert np.abs(changed - first).max() > 1e-4
 
-    own.data.test_views = 2
+    own.data.test_clips = 2
     views, clips = features(own)
     assert clips == 2 * PARTS
     assert views.shape == first.shape

@@ -158,7 +158,7 @@ SMALL = {"heads": 2, "hidden": 16}
                 ("zero_shot", {}),
                 ("clip_fsar", SMALL),
                 ("clip_fsar", SMALL | {"at_test": "combined"}),
-                ("mdmf", SMALL | {"matcher": "segments"}),
+                ("mdmf", SMALL | {"matcher": "tuples"}),
                 ("mdmf", SMALL | {"views": "local", "pps": False}),
                 ("trx", {"width": 8}),
                 ("cross_transformer", {"width": 8}),

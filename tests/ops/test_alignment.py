@@ -11,7 +11,7 @@ from mdmf_jax.ops.alignment import alignment_cost, otam_distance
 CASES = Path(__file__).parents[1] / "parity" / "heads"
 
 
-def numpy_alignment(costs, smoothing):
+def numpy_alignment(costs, temperature):
     """The published recursion, cell by cell, for costs [L, M] in float64."""
     rows, columns = costs.shape
     padded = np.zeros((rows, columns + 2))
@@ -20,7 +20,7 @@ def numpy_alignment(costs, smoothing):
     table[0] = np.cumsum(padded[0])
 
     def softmin(*values):
-        return -smoothing * np.logaddexp.reduce([-value / smoothing for value in values])
+        return -temperature * np.logaddexp.reduce([-value / temperature for value in values])
 
     for row, m in itertools.product(range(1, rows), range(1, columns + 2)):
         moves = [table[row - 1, m - 1], table[row, m - 1]]
@@ -30,10 +30,10 @@ def numpy_alignment(costs, smoothing):
     return table[-1, -1]
 
 
-def numpy_batch(smoothing):
+def numpy_batch(temperature):
     def align(costs):
         flat = costs.reshape(-1, *costs.shape[-2:]).astype(np.float64)
-        values = [numpy_alignment(matrix, smoothing) for matrix in flat]
+        values = [numpy_alignment(matrix, temperature) for matrix in flat]
         return np.array(values).reshape(costs.shape[:-2])
 
     return align
@@ -44,17 +44,21 @@ def uniform(*shape, seed=0):
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 8), (2, 5, 9), (2, 9, 4), (2, 1, 6), (2, 6, 1)])
-@pytest.mark.parametrize("smoothing", [0.1, 0.5])
-def test_alignment_cost(shape, smoothing, check_values, check_gradient):
+@pytest.mark.parametrize("temperature", [0.1, 0.5])
+def test_alignment_cost(shape, temperature, check_values, check_gradient):
     costs = uniform(*shape)
     check_values(
-        lambda c: alignment_cost(c, smoothing), numpy_batch(smoothing), costs, rtol=1e-5, atol=1e-5
+        lambda c: alignment_cost(c, temperature),
+        numpy_batch(temperature),
+        costs,
+        rtol=1e-5,
+        atol=1e-5,
     )
-    check_gradient(lambda c: alignment_cost(c, smoothing), costs[:1])
+    check_gradient(lambda c: alignment_cost(c, temperature), costs[:1])
 
 
 @pytest.mark.parametrize(
-    "costs, smoothing, value",
+    "costs, temperature, value",
     [
         (np.zeros((8, 8)), 0.5, -4.217774601),
         (np.zeros((8, 8)), 0.1, -0.843554920),
@@ -66,18 +70,18 @@ def test_alignment_cost(shape, smoothing, check_values, check_gradient):
         (np.arange(64).reshape(8, 8).T / 64, 0.1, 3.037191990),
     ],
 )
-def test_known_values(costs, smoothing, value):
+def test_known_values(costs, temperature, value):
     with jax.enable_x64(True):
-        np.testing.assert_allclose(alignment_cost(costs, smoothing), value, atol=1e-9)
+        np.testing.assert_allclose(alignment_cost(costs, temperature), value, atol=1e-9)
 
 
 @pytest.mark.parametrize("case", sorted(CASES.glob("otam_recursion_*.json")), ids=lambda p: p.stem)
 def test_published_recursion(case):
-    smoothing = json.loads(case.read_text())["smoothing"]
+    temperature = json.loads(case.read_text())["smoothing"]
     arrays = np.load(case.with_suffix(".npz"))
     costs = arrays["distances"]
-    value = alignment_cost(costs, smoothing)
-    gradient = jax.grad(lambda c: alignment_cost(c, smoothing).sum())(costs)
+    value = alignment_cost(costs, temperature)
+    gradient = jax.grad(lambda c: alignment_cost(c, temperature).sum())(costs)
     for name, ours in (("result", value), ("grad_of_sum", gradient)):
         tolerance = {"result": 1e-5, "grad_of_sum": 1e-4}[name]
         error = np.abs(ours - arrays[name]).max() / np.abs(arrays[name]).max()
@@ -89,7 +93,7 @@ def test_published_cases_are_here():
 
 
 def test_large_costs_do_not_overflow():
-    """exp(-cost / smoothing) is zero in float32 here; a literal softmin gives infinity."""
+    """exp(-cost / temperature) is zero in float32 here; a literal softmin gives infinity."""
     costs = uniform(8, 8) + 40.0
     value, gradient = jax.value_and_grad(lambda c: alignment_cost(c, 0.1))(costs)
     np.testing.assert_allclose(value, numpy_alignment(costs.astype(np.float64), 0.1), rtol=1e-5)

@@ -126,9 +126,9 @@ def _runner(keys: Set[str]) -> Callable | None:
 
         return clip_fsar_case.run
     if "tuples_per_level" in keys:
-        import segment_case
+        import tuple_case
 
-        return segment_case.run
+        return tuple_case.run
     if {"num_classes", "params", "shot"} <= keys:
         import baseline_case
 

@@ -42,7 +42,7 @@ def told(views=True):
 
 def test_panels_are_the_views_with_their_paths():
     given = told()
-    head = SimpleNamespace(smoothing=0.5, bidirectional=False, matcher="otam")
+    head = SimpleNamespace(temperature=0.5, bidirectional=False, matcher="otam")
     panels, _ = explanation_panels(given, head)
     assert [panel.title for panel in panels] == ["local view", "global view (trusted)"]
     for panel, name in zip(panels, ("local", "global"), strict=True):
@@ -59,7 +59,7 @@ def test_methods_that_align_nothing_say_so():
 
 
 def test_pictures_hold_the_names_as_text(tmp_path):
-    head = SimpleNamespace(smoothing=0.5, bidirectional=True, matcher="otam")
+    head = SimpleNamespace(temperature=0.5, bidirectional=True, matcher="otam")
     files = [tmp_path / "a.png", tmp_path / "a.svg"]
     draw_explanation(told(), head, f"{SCRIPT}.mp4", files)
     with Image.open(files[0]) as image:

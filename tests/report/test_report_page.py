@@ -121,7 +121,7 @@ def test_numbers_only_needs_no_videos(evaluated, tmp_path):
     content = json.loads((evaluated / "eval.json").read_text())
     content["per_class"][SCRIPT] = 0.25
     content["settings"]["data"] |= {"root": "/none", "dataset": SCRIPT}
-    content["settings"]["clip"]["prompt"] = f"{SCRIPT} {{}}"
+    content["settings"]["encoder"]["prompt"] = f"{SCRIPT} {{}}"
     content["checkpoint_step"] = 4
     (tmp_path / "eval.json").write_text(json.dumps(content))
     with SummaryWriter(str(tmp_path / "tensorboard")) as writer:

@@ -20,7 +20,7 @@ GLOBAL_TEXT = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 0.0], [0.0, 0.0]])
 VIEWS = {"local": QueryViews(LOCAL_TEXT, LOCAL), "global": QueryViews(GLOBAL_TEXT, GLOBAL)}
 
 
-def test_views():
+def test_clips():
     assert trusted_view(VIEWS).tolist() == ["local", "local", "global", "global"]
     found = view_statistics(VIEWS, LABELS, "text_and_visual")
     assert found["queries"] == 4

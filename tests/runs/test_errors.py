@@ -50,7 +50,7 @@ def train_fails(fails, args, folder):
 
 COMMAND_LINES = {
     "unknown section": (["--config.trian.steps=3"], "unknown setting trian (did you mean train?)"),
-    "unknown setting": (["--config.train.stpes=3"], "known in train: cached_views, decay_at"),
+    "unknown setting": (["--config.train.stpes=3"], "known in train: cached_clips, decay_at"),
     "not a section": (["--config.seed.x=3"], "unknown setting seed.x"),
     "unknown flag": (["--workdri=x"], "Unknown command line flag 'workdri'"),
     "stray argument": (["now"], "unexpected argument 'now'"),
@@ -61,8 +61,8 @@ COMMAND_LINES = {
     "unknown variant": (["--config.variant=old"], "variant is 'old'; known: corrected, reference"),
     "no data folder": (["--config.data.root=absent"], "absent"),
     "no data setting": (["--config.data.root="], "data.root is empty"),
-    "no CLIP folder": (["--config.clip.path=absent"], "absent: no such folder"),
-    "no CLIP setting": (["--config.clip.path="], "clip.path is empty"),
+    "no CLIP folder": (["--config.encoder.path=absent"], "absent: no such folder"),
+    "no CLIP setting": (["--config.encoder.path="], "encoder.path is empty"),
     "crop is no image size": (["--config.data.crop=12"], "takes images of 16 pixels"),
     "heads": (["--config.mdmf.heads=3"], "mdmf.heads is 3, which does not divide 16 features"),
     "freeze": (["--config.train.freeze=nothing"], "'nothing' matches no parameter"),

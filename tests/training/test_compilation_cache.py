@@ -35,7 +35,7 @@ PROGRAM = """
 import sys
 if sys.argv[1] == "jax first":
     import jax
-from mdmf_jax.compilation_cache import switch_on
+from mdmf_jax.training.compilation_cache import switch_on
 switch_on()
 import jax
 print(float(jax.jit(lambda x: x * 2)(1.5)))

@@ -87,7 +87,7 @@ def test_only_what_is_asked_for_is_read(tmp_path):
         read_torch_file(path)
 
 
-def test_views(tmp_path):
+def test_clips(tmp_path):
     path = views(
         tmp_path / "x.pt",
         ("FloatStorage", 6, 0, (3, 2), (2, 1)),

@@ -49,7 +49,7 @@ def hue(clip: np.ndarray, turn: float) -> np.ndarray:
 
 def normalise(clip: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
     """(clip - mean) / deviation for each channel, a new array; mean and deviation are [3]."""
-    mean, deviation = np.asarray(mean, clip.dtype), np.asarray(deviation, clip.dtype)
+    mean, deviation = np.asarray(mean, encoder.dtype), np.asarray(deviation, encoder.dtype)
     return (clip - mean) / deviation
 
 

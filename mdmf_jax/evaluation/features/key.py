@@ -32,7 +32,7 @@ def feature_content(
         "version": mdmf_jax.__version__,
         "encoder": digest(encoder_params),
         "vision": repr(vision),
-        "clip": [settings["clip"][name] for name in ("normalise", "dtype", "attention")],
+        "clip": [settings["encoder"][name] for name in ("normalise", "dtype", "attention")],
         "data": data,
         "seed": settings["seed"],
     }

@@ -9,9 +9,9 @@ import jax
 import numpy as np
 
 # Settings that features of test clips do not depend on. All others count as if they did.
-_SECTIONS = {"variant", "method", "segments", "episode", "train", "eval", "checkpoint"}
+_SECTIONS = {"variant", "method", "tuples", "episode", "train", "eval", "checkpoint"}
 _SETTINGS = {
-    "clip": {"path", "prompt"},  # the encoder's parameters themselves are compared
+    "encoder": {"path", "prompt"},  # the encoder's parameters themselves are compared
     "data": {"flip", "jitter", "left_right", "cache", "loader", "workers", "prompt_order"},
 }
 

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from mdmf_jax.models.layers.initializers import torch_bias, torch_kernel
-from mdmf_jax.ops.segments import position_encoding
+from mdmf_jax.ops.tuples import position_encoding
 
 
 class PositionEncoding(nn.Module):

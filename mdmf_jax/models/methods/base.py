@@ -50,11 +50,11 @@ class FewShotMethod(nn.Module):
           class_table: text features of all classes of the part [C, D]; with `class_ids` it
             gives the image-text class loss of the methods that have one.
           prompt_choice: prompt of each query [Q], instead of the method's own choice.
-          train: dropout on, choices drawn. Needs the rngs "dropout", "prompt" and "segments".
+          train: dropout on, choices drawn. Needs the rngs "dropout", "prompt" and "tuples".
         """
         texts, diagnostics = None, {}
         if self.chooses_prompts:
-            scores = self.prompt_scores(query, prompts)
+            scores = self.class_text_logits(query, prompts)
             choice, probability = self.choose_prompts(scores, prompt_choice, train=train)
             texts = jnp.take(prompts, choice, axis=0)
             diagnostics = {
@@ -74,7 +74,7 @@ class FewShotMethod(nn.Module):
             losses = self.losses(logits, diagnostics, query_labels, class_ids)
         return EpisodeOutput(logits, losses, diagnostics)
 
-    def prompt_scores(self, videos, table):
+    def class_text_logits(self, videos, table):
         """How well each text suits each video: [N, T, D], [C, D] -> [N, C]."""
         raise NotImplementedError(f"{type(self).__name__} chooses no prompts")
 
@@ -85,11 +85,11 @@ class FewShotMethod(nn.Module):
         """
         raise NotImplementedError(f"{type(self).__name__} chooses no prompts")
 
-    def support_outputs(self, videos, texts, *, train: bool = False) -> Any:
+    def encode_support(self, videos, texts, *, train: bool = False) -> Any:
         """What `match` needs of support videos: [N, T, D], class texts [N, D] -> tree [N, ...]."""
         return videos
 
-    def query_outputs(self, videos, texts, *, train: bool = False) -> Any:
+    def encode_query(self, videos, texts, *, train: bool = False) -> Any:
         """What `match` needs of query videos: [N, T, D] -> tree [N, ...].
 
         Args:
@@ -101,8 +101,8 @@ class FewShotMethod(nn.Module):
         """Both outputs of an episode, trees [W, K, ...] and [Q, ...], and diagnostics."""
         way, shot, *rest = support.shape
         texts = jnp.repeat(prompts, shot, axis=0)
-        supports = self.support_outputs(support.reshape(-1, *rest), texts, train=train)
-        queries = self.query_outputs(query, query_texts, train=train)
+        supports = self.encode_support(support.reshape(-1, *rest), texts, train=train)
+        queries = self.encode_query(query, query_texts, train=train)
         return split_classes(supports, way), queries, {}
 
     def match(self, supports, queries, prompts, *, support_mask=None, train: bool = False):

@@ -4,15 +4,15 @@ from math import comb
 from typing import Any
 
 from mdmf_jax.errors import ConfigError
-from mdmf_jax.models.layers.segment_matcher import SegmentsConfig
+from mdmf_jax.models.layers.tuple_matcher import TupleOptions
 
 
-def uses_segments(method: str, options: Any) -> bool:
-    """Whether the options of `SegmentsConfig` matter to a method with these options."""
-    return method == "segment_transformer" or getattr(options, "matcher", "") == "segments"
+def uses_tuples(method: str, options: Any) -> bool:
+    """Whether the options of `TupleOptions` matter to a method with these options."""
+    return method == "segment_transformer" or getattr(options, "matcher", "") == "tuples"
 
 
-def check_method(method: str, options: Any, segments: SegmentsConfig, frames: int) -> None:
+def check_method(method: str, options: Any, tuples: TupleOptions, frames: int) -> None:
     """Raises ConfigError unless the method works with videos of `frames` frames.
 
     Args:
@@ -20,27 +20,27 @@ def check_method(method: str, options: Any, segments: SegmentsConfig, frames: in
     """
     if method == "trx":
         _check_sizes("trx.cardinalities", options.cardinalities, frames)
-    if uses_segments(method, options):
-        _check_segments(segments, frames)
+    if uses_tuples(method, options):
+        _check_tuples(tuples, frames)
 
 
-def _check_segments(segments: SegmentsConfig, frames: int) -> None:
-    levels, tuples = segments.levels, segments.tuples
-    _check_sizes("segments.levels", levels, frames)
-    if len(levels) != len(tuples):
+def _check_tuples(tuples: TupleOptions, frames: int) -> None:
+    levels, counts = tuples.levels, tuples.counts
+    _check_sizes("tuples.levels", levels, frames)
+    if len(levels) != len(counts):
         raise ConfigError(
-            f"segments.levels has {len(levels)} entries and segments.tuples {len(tuples)}; give "
+            f"tuples.levels has {len(levels)} entries and tuples.counts {len(counts)}; give "
             "one number of tuples for each level"
         )
-    for level, count in zip(levels, tuples, strict=True):
+    for level, count in zip(levels, counts, strict=True):
         if count > comb(frames, level):
             raise ConfigError(
-                f"segments.tuples asks for {count} tuples of level {level}, but {frames} frames "
+                f"tuples.counts asks for {count} tuples of level {level}, but {frames} frames "
                 f"(data.frames) have only {comb(frames, level)}"
             )
-    if not segments.weights:
+    if not tuples.weights:
         raise ConfigError(
-            "segments.l2_weight, transport_weight and fusion_weight are all 0; give one a weight"
+            "tuples.l2_weight, transport_weight and fusion_weight are all 0; give one a weight"
         )
 
 

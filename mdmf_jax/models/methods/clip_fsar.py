@@ -21,7 +21,7 @@ class CLIPFSARConfig:
     Attributes:
       depth, heads, hidden: layers, heads and feed-forward width of the fusion transformer.
       attention_dropout, ffn_dropout: dropout rates.
-      smoothing: temperature of OTAM's soft minimum.
+      temperature: temperature of OTAM's soft minimum.
       bidirectional: align queries with prototypes and prototypes with queries.
       merge_before: average the shots of a class before the transformer instead of after it.
       at_test: what classifies when not training: "plain" (the alignment, as in training),
@@ -37,7 +37,7 @@ class CLIPFSARConfig:
     hidden: int = 2048
     attention_dropout: float = 0.2
     ffn_dropout: float = 0.05
-    smoothing: float = 0.5
+    temperature: float = 0.5
     bidirectional: bool = True
     merge_before: bool = False
     at_test: str = "plain"
@@ -61,7 +61,7 @@ class CLIPFSAR(FewShotMethod):
         self.fusion = fusion_of(self.config)
         self.scale = self.param("scale", nn.initializers.ones, (1,), jnp.float32)
 
-    def support_outputs(self, videos, texts, *, train: bool = False):
+    def encode_support(self, videos, texts, *, train: bool = False):
         """As in the base.
 
         The published code puts the text token last, `MultiModalFusion` first. That changes
@@ -71,7 +71,7 @@ class CLIPFSAR(FewShotMethod):
             return videos
         return self.fusion(texts, videos, videos, train=train)[:, 1:]
 
-    def query_outputs(self, videos, texts, *, train: bool = False):
+    def encode_query(self, videos, texts, *, train: bool = False):
         tokens = self.fusion(None, videos, videos, train=train)
         return {"tokens": tokens, "mean": videos.mean(axis=-2)}
 
@@ -81,7 +81,7 @@ class CLIPFSAR(FewShotMethod):
         if c.merge_before:
             prototypes = self.fusion(prompts, prototypes, prototypes, train=train)[:, 1:]
         tokens = queries["tokens"]
-        distance = otam_distance(tokens, prototypes, c.smoothing, c.bidirectional)
+        distance = otam_distance(tokens, prototypes, c.temperature, c.bidirectional)
         text_logits = self._text_logits(queries["mean"], prompts)
         logits = -distance
         if not train:

@@ -43,11 +43,11 @@ class CrossTransformer(FewShotMethod):
         self.keys = nn.Dense(width, use_bias=False, kernel_init=torch_kernel)
         self.values = nn.Dense(width, use_bias=False, kernel_init=torch_kernel)
 
-    def support_outputs(self, videos, texts, *, train: bool = False):
+    def encode_support(self, videos, texts, *, train: bool = False):
         return {"keys": self.keys(videos), "values": self.values(videos)}
 
-    def query_outputs(self, videos, texts, *, train: bool = False):
-        return self.support_outputs(videos, texts, train=train)
+    def encode_query(self, videos, texts, *, train: bool = False):
+        return self.encode_support(videos, texts, train=train)
 
     def match(self, supports, queries, prompts, *, support_mask=None, train: bool = False):
         """Mean over the query's frames of the scaled cosine of value and prototype."""

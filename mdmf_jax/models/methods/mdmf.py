@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from mdmf_jax.models.layers.fusion import fusion_of
-from mdmf_jax.models.layers.segment_matcher import SegmentMatcher, SegmentsConfig
 from mdmf_jax.models.layers.temporal import GlobalTemporalContext, LocalTemporalContext
+from mdmf_jax.models.layers.tuple_matcher import TupleMatcher, TupleOptions
 from mdmf_jax.models.methods.base import FewShotMethod, split_classes
 from mdmf_jax.ops import prompts as pps
 from mdmf_jax.ops.alignment import otam_distance
@@ -37,8 +37,8 @@ class MDMFConfig:
       depth, heads, hidden: layers, heads and feed-forward width of the fusion transformers.
       attention_dropout, ffn_dropout, tcn_dropout: dropout rates.
       matcher: what compares the fused frame tokens: "otam" (with the class prototypes), or
-        "segments" (the multiple-level segment transformer, with options of its own).
-      smoothing: temperature of OTAM's soft minimum.
+        "tuples" (the multiple-level segment transformer, with options of its own).
+      temperature: temperature of OTAM's soft minimum.
       bidirectional: OTAM aligns queries with prototypes and prototypes with queries.
       direction: who teaches: "local_to_global", "global_to_local", "both", or a published
         name ("bid", "up2down", "down2up") with the meaning it has in the published code.
@@ -61,7 +61,7 @@ class MDMFConfig:
     ffn_dropout: float = 0.05
     tcn_dropout: float = 0.1
     matcher: str = "otam"
-    smoothing: float = 0.5
+    temperature: float = 0.5
     bidirectional: bool = True
     direction: str = "both"
     condition: str = "text_and_visual"
@@ -77,11 +77,11 @@ class MDMF(FewShotMethod):
     """CLIP-MDMF's head on frame features, for one episode.
 
     The outputs of a video are by view: its fused "tokens" [N, 1 + T, D], the text token first,
-    and with the matcher "segments" the "keys" and "values" of its frame tokens' segments.
+    and with the matcher "tuples" the "keys" and "values" of its frame tokens' tuples.
     """
 
     config: MDMFConfig = MDMFConfig()
-    segments: SegmentsConfig = SegmentsConfig()
+    tuples: TupleOptions = TupleOptions()
 
     def setup(self):
         c = self.config
@@ -89,16 +89,16 @@ class MDMF(FewShotMethod):
         self.global_context = GlobalTemporalContext(c.tcn_dropout)
         self.local_fusion = fusion_of(c)
         self.global_fusion = fusion_of(c)
-        if c.matcher == "segments":
-            self.local_matcher = SegmentMatcher(self.segments)
-            self.global_matcher = SegmentMatcher(self.segments)
+        if c.matcher == "tuples":
+            self.local_matcher = TupleMatcher(self.tuples)
+            self.global_matcher = TupleMatcher(self.tuples)
         self.scale = self.param("scale", nn.initializers.ones, (1,), jnp.float32)
 
     @property
     def chooses_prompts(self) -> bool:
         return True
 
-    def prompt_scores(self, videos, table):
+    def class_text_logits(self, videos, table):
         return pps.class_agreement(pps.frame_agreement(videos, table), self._kept(videos))
 
     def choose_prompts(self, scores, choice=None, *, train: bool = False):
@@ -108,10 +108,10 @@ class MDMF(FewShotMethod):
             choice = pps.select_prompt(probability, self.make_rng("prompt") if sample else None)
         return choice, probability
 
-    def support_outputs(self, videos, texts, *, train: bool = False):
+    def encode_support(self, videos, texts, *, train: bool = False):
         return self._fused(self._contexts(videos, train), videos, texts, train)
 
-    def query_outputs(self, videos, texts, *, train: bool = False):
+    def encode_query(self, videos, texts, *, train: bool = False):
         texts = texts if self.config.pps else jnp.zeros_like(texts)
         return self._fused(self._contexts(videos, train), videos, texts, train)
 
@@ -135,18 +135,18 @@ class MDMF(FewShotMethod):
     def match(self, supports, queries, prompts, *, support_mask=None, train: bool = False):
         """Minus the distances of the frame tokens, summed over the views.
 
-        OTAM compares with the mean of a class's shots, the segments with all shots.
+        OTAM compares with the mean of a class's shots, the tuples with all shots.
         """
         prototypes = {
             view: class_means(support["tokens"], support_mask) for view, support in supports.items()
         }
-        if self.config.matcher == "segments":
+        if self.config.matcher == "tuples":
             distances = self._segment_distances(supports, queries, support_mask)
         else:
             distances = otam_distance(
                 jnp.stack([query["tokens"][:, 1:] for query in queries.values()]),
                 jnp.stack([prototypes[view][:, 1:] for view in queries]),
-                self.config.smoothing,
+                self.config.temperature,
                 self.config.bidirectional,
             )
         diagnostics = {}
@@ -217,11 +217,11 @@ class MDMF(FewShotMethod):
             fusion = self.global_fusion if view == "global" else self.local_fusion
             tokens = fusion(texts, context, videos, train=train)
             fused[view] = {"tokens": tokens}
-            if self.config.matcher == "segments":
+            if self.config.matcher == "tuples":
                 fused[view] |= self._matcher(view).encode(tokens[:, 1:], train=train)
         return fused
 
-    def _matcher(self, view: str) -> SegmentMatcher:
+    def _matcher(self, view: str) -> TupleMatcher:
         return self.global_matcher if view == "global" else self.local_matcher
 
     def _segment_distances(self, supports, queries, mask) -> list[jax.Array]:

@@ -27,10 +27,10 @@ class MeanPool(FewShotMethod):
 
     config: MeanPoolConfig = MeanPoolConfig()
 
-    def support_outputs(self, videos, texts, *, train: bool = False):
+    def encode_support(self, videos, texts, *, train: bool = False):
         return videos.mean(axis=-2)
 
-    def query_outputs(self, videos, texts, *, train: bool = False):
+    def encode_query(self, videos, texts, *, train: bool = False):
         return videos.mean(axis=-2)
 
     def match(self, supports, queries, prompts, *, support_mask=None, train: bool = False):

@@ -12,11 +12,11 @@ class OTAMConfig:
     """Options of OTAM. The defaults are those of the baseline in the published CLIP-FSAR code.
 
     Attributes:
-      smoothing: temperature of the soft minimum.
+      temperature: temperature of the soft minimum.
       bidirectional: align queries with supports and supports with queries.
     """
 
-    smoothing: float = 0.1
+    temperature: float = 0.1
     bidirectional: bool = True
 
 
@@ -30,7 +30,7 @@ class OTAM(FewShotMethod):
         distances = otam_distance(
             queries,
             supports.reshape(way * shot, *video),
-            self.config.smoothing,
+            self.config.temperature,
             self.config.bidirectional,
         )  # [Q, W K]
         by_shot = distances.T.reshape(way, shot, -1)

@@ -5,7 +5,7 @@ from typing import Any
 from flax import linen as nn
 
 from mdmf_jax.errors import ConfigError
-from mdmf_jax.models.layers.segment_matcher import SegmentsConfig
+from mdmf_jax.models.layers.tuple_matcher import TupleOptions
 from mdmf_jax.models.methods.clip_fsar import CLIPFSAR, CLIPFSARConfig
 from mdmf_jax.models.methods.cross_transformer import CrossTransformer, CrossTransformerConfig
 from mdmf_jax.models.methods.mdmf import MDMF, MDMFConfig
@@ -26,8 +26,8 @@ METHODS: dict[str, tuple[type, type[nn.Module]]] = {
     "zero_shot": (ZeroShotConfig, ZeroShot),
 }
 
-# These take the options of the section `segments` besides their own.
-WITH_SEGMENTS = ("mdmf", "segment_transformer")
+# These take the options of the section `tuples` besides their own.
+WITH_TUPLES = ("mdmf", "segment_transformer")
 
 # What the methods' options may be: the allowed texts, or bounds (see settings.py).
 METHOD_LIMITS: dict[str, dict[str, Any]] = {
@@ -37,7 +37,7 @@ METHOD_LIMITS: dict[str, dict[str, Any]] = {
         "hidden": {"min": 1},
         "attention_dropout": {"min": 0, "below": 1},
         "ffn_dropout": {"min": 0, "below": 1},
-        "smoothing": {"above": 0},
+        "temperature": {"above": 0},
         "at_test": ("plain", "text", "combined"),
         "text_coefficient": {"min": 0, "max": 1},
         "class_weight": {"min": 0},
@@ -54,8 +54,8 @@ METHOD_LIMITS: dict[str, dict[str, Any]] = {
         "attention_dropout": {"min": 0, "below": 1},
         "ffn_dropout": {"min": 0, "below": 1},
         "tcn_dropout": {"min": 0, "below": 1},
-        "matcher": ("otam", "segments"),
-        "smoothing": {"above": 0},
+        "matcher": ("otam", "tuples"),
+        "temperature": {"above": 0},
         "direction": (
             "both",
             "local_to_global",
@@ -73,7 +73,7 @@ METHOD_LIMITS: dict[str, dict[str, Any]] = {
     },
     "cross_transformer": {"width": {"min": 1}, "scale": {"above": 0}},
     "mean_pool": {"metric": ("cosine", "squared")},
-    "otam": {"smoothing": {"above": 0}},
+    "otam": {"temperature": {"above": 0}},
     "segment_transformer": {"reduction": ("mean", "sum")},
     "trx": {
         "cardinalities": {"min": 1},
@@ -84,10 +84,10 @@ METHOD_LIMITS: dict[str, dict[str, Any]] = {
     "zero_shot": {"scale": {"above": 0}},
 }
 
-# The same for the section `segments`.
-SEGMENT_LIMITS: dict[str, Any] = {
+# The same for the section `tuples`.
+TUPLE_LIMITS: dict[str, Any] = {
     "levels": {"min": 1},
-    "tuples": {"min": 1},
+    "counts": {"min": 1},
     "at_test": ("fixed", "complete"),
     "width": {"min": 1},
     "dropout": {"min": 0, "below": 1},
@@ -109,13 +109,11 @@ def config_class(method: str) -> type:
     return _entry(method)[0]
 
 
-def build(
-    method: str, options: Any, width: int, segments: SegmentsConfig | None = None
-) -> nn.Module:
+def build(method: str, options: Any, width: int, tuples: TupleOptions | None = None) -> nn.Module:
     """The method's module with the given options (an instance of `config_class(method)`).
 
     Args:
-      segments: for the methods that take them; None for the defaults.
+      tuples: for the methods that take them; None for the defaults.
       width: size D of the features that it will be given.
 
     Raises:
@@ -125,8 +123,8 @@ def build(
     if width % heads:
         raise ConfigError(f"{method}.heads is {heads}, which does not divide {width} features")
     module = _entry(method)[1]
-    if method in WITH_SEGMENTS:
-        return module(options, segments or SegmentsConfig())
+    if method in WITH_TUPLES:
+        return module(options, tuples or TupleOptions())
     return module(options)
 
 

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from mdmf_jax.models.layers.segment_matcher import SegmentMatcher, SegmentsConfig
+from mdmf_jax.models.layers.tuple_matcher import TupleMatcher, TupleOptions
 from mdmf_jax.models.methods.base import FewShotMethod, split_classes
 from mdmf_jax.ops.losses import cross_entropy
 
 
 @dataclass(frozen=True)
 class SegmentTransformerConfig:
-    """Options of the method; those of the segments are `SegmentsConfig`.
+    """Options of the method; those of the tuples are `TupleOptions`.
 
     Attributes:
       reduction: of the cross entropies over the queries: "mean" or "sum" (published).
@@ -22,21 +22,21 @@ class SegmentTransformerConfig:
 
 
 class SegmentTransformer(FewShotMethod):
-    """Classifies by the distances between segments; see `SegmentMatcher`.
+    """Classifies by the distances between tuples; see `TupleMatcher`.
 
-    The outputs of a video are the keys and values of its segments [N, S, width].
+    The outputs of a video are the keys and values of its tuples [N, S, width].
     """
 
     config: SegmentTransformerConfig = SegmentTransformerConfig()
-    segments: SegmentsConfig = SegmentsConfig()
+    tuples: TupleOptions = TupleOptions()
 
     def setup(self):
-        self.matcher = SegmentMatcher(self.segments)
+        self.matcher = TupleMatcher(self.tuples)
 
-    def support_outputs(self, videos, texts, *, train: bool = False):
+    def encode_support(self, videos, texts, *, train: bool = False):
         return self.matcher.encode(videos, train=train)
 
-    def query_outputs(self, videos, texts, *, train: bool = False):
+    def encode_query(self, videos, texts, *, train: bool = False):
         return self.matcher.encode(videos, train=train)
 
     def outputs(self, support, query, prompts, query_texts, *, train: bool):
@@ -56,7 +56,7 @@ class SegmentTransformer(FewShotMethod):
         """Cross entropy of each kind of logits that has a weight, and their weighted sum."""
         losses = {
             kind: cross_entropy(diagnostics[f"{kind}_logits"], query_labels, self.config.reduction)
-            for kind in self.segments.weights
+            for kind in self.tuples.weights
         }
-        total = sum(weight * losses[kind] for kind, weight in self.segments.weights.items())
+        total = sum(weight * losses[kind] for kind, weight in self.tuples.weights.items())
         return losses | {"cross_entropy": cross_entropy(logits, query_labels), "total": total}

@@ -8,7 +8,7 @@ from mdmf_jax.models.layers.tuples import PositionEncoding, TupleProjection
 from mdmf_jax.models.methods.base import FewShotMethod
 from mdmf_jax.ops.cross_attention import query_prototypes, squared_distance
 from mdmf_jax.ops.losses import cross_entropy
-from mdmf_jax.ops.segments import frame_tuples
+from mdmf_jax.ops.tuples import frame_tuples
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ class TRX(FewShotMethod):
         self.values = [TupleProjection(width) for _ in sizes]
         self.norms = [nn.LayerNorm(epsilon=1e-5, use_fast_variance=False) for _ in sizes]
 
-    def support_outputs(self, videos, texts, *, train: bool = False):
+    def encode_support(self, videos, texts, *, train: bool = False):
         return self._tokens(videos, train)
 
-    def query_outputs(self, videos, texts, *, train: bool = False):
+    def encode_query(self, videos, texts, *, train: bool = False):
         return self._tokens(videos, train)
 
     def match(self, supports, queries, prompts, *, support_mask=None, train: bool = False):

@@ -29,14 +29,14 @@ class ZeroShot(FewShotMethod):
 
     config: ZeroShotConfig = ZeroShotConfig()
 
-    def support_outputs(self, videos, texts, *, train: bool = False):
+    def encode_support(self, videos, texts, *, train: bool = False):
         return ()
 
-    def query_outputs(self, videos, texts, *, train: bool = False):
+    def encode_query(self, videos, texts, *, train: bool = False):
         return videos.mean(axis=-2)
 
     def outputs(self, support, query, prompts, query_texts, *, train: bool):
-        return (), self.query_outputs(query, query_texts, train=train), {}
+        return (), self.encode_query(query, query_texts, train=train), {}
 
     def match(self, supports, queries, prompts, *, support_mask=None, train: bool = False):
         cosines = pairwise_cosine(queries, prompts, epsilon=0.0)

@@ -149,7 +149,7 @@ def test_same_shards_after_kill_whatever_the_workers(few):
     """The main process is killed after it finished a few videos; its workers end by themselves."""
     code = (
         "import sys, test_prepare as t, pathlib\n"
-        "from mdmf_jax.data import prepare_pool as p\n"
+        "from mdmf_jax.data.prepare import pool as p\n"
         "stop = iter(range(5))\n"
         "def show(done, total, failed):\n"
         "    if next(stop, None) is None: p.os.kill(p.os.getpid(), p.signal.SIGKILL)\n"

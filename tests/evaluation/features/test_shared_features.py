@@ -28,7 +28,7 @@ def settings(method, **changes):
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"train.steps": 3}, {"data.workers": 5}, {"clip.prompt": "{}"}, {"segments.width": 8}],
+    [{}, {"train.steps": 3}, {"data.workers": 5}, {"encoder.prompt": "{}"}, {"tuples.width": 8}],
 )
 def test_shared(store, changes):
     found = store.get(settings("trx", **changes), copy.deepcopy(PARAMS), "test", lambda: 1 / 0)
@@ -36,7 +36,7 @@ def test_shared(store, changes):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"data.frames": 4}, {"clip.normalise": "none"}, {"data.resize": 40}, {"seed": 1}]
+    "changes", [{"data.frames": 4}, {"encoder.normalise": "none"}, {"data.resize": 40}, {"seed": 1}]
 )
 def test_other_settings(store, changes):
     found = store.get(settings("mdmf", **changes), PARAMS, "test", lambda: np.ones(2))

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mdmf_jax.models.layers.segment_matcher import SegmentsConfig
+from mdmf_jax.models.layers.tuple_matcher import TupleOptions
 from mdmf_jax.models.methods.cross_transformer import CrossTransformer, CrossTransformerConfig
 from mdmf_jax.models.methods.mdmf import MDMF, MDMFConfig
 from mdmf_jax.models.methods.mean_pool import MeanPool, MeanPoolConfig
@@ -21,16 +21,16 @@ from mdmf_jax.models.methods.trx import TRX, TRXConfig
 from mdmf_jax.models.methods.zero_shot import ZeroShot
 from mdmf_jax.ops.alignment import otam_distance
 
-SEGMENTS = SegmentsConfig(levels=(1, 2), tuples=(3, 2), width=8)
+TUPLES = TupleOptions(levels=(1, 2), counts=(3, 2), width=8)
 METHODS = {
     "cross_transformer": CrossTransformer(CrossTransformerConfig(width=8, scale=3.0)),
     "mdmf": MDMF(
-        MDMFConfig(heads=2, hidden=8, matcher="segments", views="local", frames_kept=2), SEGMENTS
+        MDMFConfig(heads=2, hidden=8, matcher="tuples", views="local", frames_kept=2), TUPLES
     ),
     "mean_pool": MeanPool(),
     "mean_pool_squared": MeanPool(MeanPoolConfig(metric="squared")),
     "otam": OTAM(),
-    "segment_transformer": SegmentTransformer(segments=SEGMENTS),
+    "segment_transformer": SegmentTransformer(tuples=TUPLES),
     "trx": TRX(TRXConfig(cardinalities=(1, 3), width=8)),
     "zero_shot": ZeroShot(),
 }
@@ -57,10 +57,10 @@ def whole_and_staged(method, variables, support, query, prompts, mask):
     whole = method.apply(variables, support, query, prompts, support_mask=mask)
     run, texts = method.bind(variables), None
     if run.chooses_prompts:
-        texts = prompts[run.choose_prompts(run.prompt_scores(query, prompts))[0]]
-    shots = [run.support_outputs(support[:, shot], prompts) for shot in range(support.shape[1])]
+        texts = prompts[run.choose_prompts(run.class_text_logits(query, prompts))[0]]
+    shots = [run.encode_support(support[:, shot], prompts) for shot in range(support.shape[1])]
     supports = jax.tree.map(lambda *arrays: jnp.stack(arrays, 1), *shots)
-    queries = run.query_outputs(query, texts)
+    queries = run.encode_query(query, texts)
     return whole.logits, run.match(supports, queries, prompts, support_mask=mask)[0]
 
 

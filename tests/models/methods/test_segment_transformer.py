@@ -10,25 +10,25 @@ import jax
 import numpy as np
 import pytest
 
-from mdmf_jax.models.layers.segment_matcher import SegmentMatcher, SegmentsConfig
+from mdmf_jax.models.layers.tuple_matcher import TupleMatcher, TupleOptions
 from mdmf_jax.models.layers.tuples import TupleProjection
 from mdmf_jax.models.methods.mdmf import MDMF, MDMFConfig
 from mdmf_jax.models.methods.segment_transformer import SegmentTransformer, SegmentTransformerConfig
 from mdmf_jax.ops.losses import cross_entropy
-from mdmf_jax.ops.segments import frame_tuples, spread_tuples
+from mdmf_jax.ops.tuples import frame_tuples, spread_tuples
 
-SMALL = SegmentsConfig(levels=(1, 3), tuples=(5, 2), width=8, dropout=0.0)
+SMALL = TupleOptions(levels=(1, 3), counts=(5, 2), width=8, dropout=0.0)
 LABELS = np.array([0, 1, 2, 0])
 
 
 @pytest.fixture(scope="module")
 def params(small_episode):
-    return jax.jit(SegmentTransformer(segments=SMALL).init)(jax.random.key(0), *small_episode)
+    return jax.jit(SegmentTransformer(tuples=SMALL).init)(jax.random.key(0), *small_episode)
 
 
-@partial(jax.jit, static_argnames=("segments", "reduction"))
-def run(params, segments, inputs, reduction="mean"):
-    method = SegmentTransformer(SegmentTransformerConfig(reduction), segments)
+@partial(jax.jit, static_argnames=("tuples", "reduction"))
+def run(params, tuples, inputs, reduction="mean"):
+    method = SegmentTransformer(SegmentTransformerConfig(reduction), tuples)
     return method.apply(params, *inputs, query_labels=LABELS)
 
 
@@ -36,8 +36,8 @@ def run(params, segments, inputs, reduction="mean"):
 @partial(jax.value_and_grad, has_aux=True)
 def train(params, inputs, key):
     """((loss, logits), gradient) in training."""
-    output = SegmentTransformer(segments=SMALL).apply(
-        params, *inputs, query_labels=LABELS, train=True, rngs={"segments": key}
+    output = SegmentTransformer(tuples=SMALL).apply(
+        params, *inputs, query_labels=LABELS, train=True, rngs={"tuples": key}
     )
     return output.losses["total"], output.logits
 
@@ -67,7 +67,7 @@ def test_training_draws_the_same_tuples_for_all_videos(params, small_episode):
 
 @pytest.mark.parametrize("at_test", ["fixed", "complete"])
 def test_tuples_at_test(at_test, params):
-    matcher = SegmentMatcher(replace(SMALL, at_test=at_test))
+    matcher = TupleMatcher(replace(SMALL, at_test=at_test))
     chosen = matcher.apply({"params": params["params"]["matcher"]}, 5, method="choose")
     expected = {"fixed": spread_tuples(5, 3, 2), "complete": frame_tuples(5, 3)}[at_test]
     np.testing.assert_array_equal(chosen[0], np.arange(5)[:, None])
@@ -91,10 +91,10 @@ def test_the_fusion_trains_everything(params, small_episode):
     assert all(np.isfinite(leaf).all() and leaf.any() for leaf in jax.tree.leaves(gradient))
 
 
-def test_views_of_mdmf_have_their_own_segments(small_episode):
-    options = MDMFConfig(heads=2, hidden=8, matcher="segments", tcn_dropout=0.0)
+def test_views_of_mdmf_have_their_own_tuples(small_episode):
+    options = MDMFConfig(heads=2, hidden=8, matcher="tuples", tcn_dropout=0.0)
     method = MDMF(options, replace(SMALL, fusion_weight=0.0, l2_weight=1.0))
-    rngs = {name: jax.random.key(1) for name in ("params", "dropout", "prompt", "segments")}
+    rngs = {name: jax.random.key(1) for name in ("params", "dropout", "prompt", "tuples")}
     shapes = jax.eval_shape(method.init, rngs, *small_episode)["params"]
     rng = np.random.default_rng(1)
     params = jax.tree.map(lambda x: 0.3 * rng.standard_normal(x.shape, np.float32), shapes)

@@ -20,7 +20,7 @@ VIEWS = 4
 
 @pytest.fixture
 def settings_cached(settings):
-    settings.train.cached_views, settings.train.freeze = VIEWS, ("^encoder/",)
+    settings.train.cached_clips, settings.train.freeze = VIEWS, ("^encoder/",)
     settings.train.shard_params, settings.train.micro_batch = True, 1
     return settings
 
@@ -76,7 +76,7 @@ def test_views_are_drawn_evenly_and_videos_as_elsewhere():
 
 def test_a_trained_encoder_has_no_cached_features(settings_cached):
     settings_cached.train.freeze = ("^encoder/vision_model",)
-    with pytest.raises(ConfigError, match="cached_views is 4, which needs a frozen encoder"):
+    with pytest.raises(ConfigError, match="cached_clips is 4, which needs a frozen encoder"):
         Experiment(from_config_dict(settings_cached))
 
 

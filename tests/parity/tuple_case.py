@@ -15,14 +15,14 @@ import numpy as np
 from baseline_case import norm_layer, tuple_layer
 from synth import state_dict
 
-from mdmf_jax.models.layers.segment_matcher import SegmentMatcher, SegmentsConfig
-from mdmf_jax.ops.segments import frame_tuples
+from mdmf_jax.models.layers.tuple_matcher import TupleMatcher, TupleOptions
+from mdmf_jax.ops.tuples import frame_tuples
 
 BATCH_NORM_EPSILON = 1e-5
 
 
 def head_params(weights: dict[str, np.ndarray], dim: int, levels: int) -> dict[str, Any]:
-    """Parameters of our SegmentMatcher; its own fusion is not used."""
+    """Parameters of our TupleMatcher; its own fusion is not used."""
     params = {"norm": norm_layer(weights, "norm_k"), "fusion": np.ones(2)}
     for index in range(levels):
         for ours, theirs in (("keys", "k_linear_s"), ("values", "v_linear_s")):
@@ -54,9 +54,9 @@ def run(settings: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         frame_tuples(case["frames"], level)[expected.pop(f"picked_level_{index}")]
         for index, level in enumerate(levels)
     ]
-    matcher = SegmentMatcher(
-        SegmentsConfig(
-            levels=tuple(levels), tuples=tuple(case["tuples_per_level"]), width=case["out_dim"]
+    matcher = TupleMatcher(
+        TupleOptions(
+            levels=tuple(levels), counts=tuple(case["tuples_per_level"]), width=case["out_dim"]
         )
     )
     precise = jnp.result_type(float)  # float64 with JAX_ENABLE_X64

@@ -14,20 +14,20 @@ from flax import linen as nn
 
 from mdmf_jax.models.layers.tuples import PositionEncoding, TupleProjection
 from mdmf_jax.ops.cross_attention import query_prototypes, squared_distance
-from mdmf_jax.ops.segments import draw_tuples, frame_tuples, spread_tuples
 from mdmf_jax.ops.transport import pairwise_distance, transport_cost
+from mdmf_jax.ops.tuples import draw_tuples, frame_tuples, spread_tuples
 
 # The fusion starts so that its logits range about as far as an alignment's distances.
 FUSION_START = 5.0
 
 
 @dataclass(frozen=True)
-class SegmentsConfig:
-    """Options of the segments, for `segment_transformer` and for `mdmf` with that matcher.
+class TupleOptions:
+    """Options of the tuples, for `segment_transformer` and for `mdmf` with that matcher.
 
     Attributes:
       levels: sizes of the frame tuples, ascending; each level has parameters of its own.
-      tuples: how many tuples of each level are compared.
+      counts: how many tuples of each level are compared.
       at_test: "fixed" (as many tuples as in training, evenly spread, always the same) or
         "complete" (all tuples of all levels). In training they are drawn for every episode.
       width: features of keys and values.
@@ -40,7 +40,7 @@ class SegmentsConfig:
     """
 
     levels: tuple[int, ...] = (1, 2, 3, 4)
-    tuples: tuple[int, ...] = (8, 4, 3, 2)
+    counts: tuple[int, ...] = (8, 4, 3, 2)
     at_test: str = "fixed"
     width: int = 1152
     dropout: float = 0.1
@@ -62,10 +62,10 @@ class SegmentsConfig:
         return {kind: weight for kind, weight in kinds.items() if weight > 0}
 
 
-class SegmentMatcher(nn.Module):
-    """Keys and values of a video's segments, and the logits of queries from them."""
+class TupleMatcher(nn.Module):
+    """Keys and values of a video's tuples, and the logits of queries from them."""
 
-    config: SegmentsConfig = SegmentsConfig()
+    config: TupleOptions = TupleOptions()
 
     def setup(self):
         levels, width = self.config.levels, self.config.width
@@ -76,11 +76,11 @@ class SegmentMatcher(nn.Module):
         self.fusion = self.param("fusion", nn.initializers.constant(FUSION_START), (2,))
 
     def encode(self, frames, tuples=None, *, train: bool = False):
-        """Keys and values of segments: [N, T, D] -> {"keys", "values"} [N, S, width].
+        """Keys and values of tuples: [N, T, D] -> {"keys", "values"} [N, S, width].
 
         Args:
           tuples: frame numbers of each level's tuples [S_level, level], instead of those that
-            `at_test` says, or in training the rng "segments". Calls with the same rng draw the
+            `at_test` says, or in training the rng "tuples". Calls with the same rng draw the
             same tuples only if they are not in the same `apply`.
         """
         if tuples is None:
@@ -96,9 +96,9 @@ class SegmentMatcher(nn.Module):
     def choose(self, frames: int, *, train: bool = False) -> list:
         """Frame numbers of the tuples of each level [S_level, level]."""
         c = self.config
-        plan = list(zip(c.levels, c.tuples, strict=True))
+        plan = list(zip(c.levels, c.counts, strict=True))
         if train:
-            keys = jax.random.split(self.make_rng("segments"), len(plan))
+            keys = jax.random.split(self.make_rng("tuples"), len(plan))
             return [draw_tuples(key, frames, *p) for key, p in zip(keys, plan, strict=True)]
         if c.at_test == "complete":
             return [frame_tuples(frames, level) for level in c.levels]

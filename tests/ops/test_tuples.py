@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from mdmf_jax.ops.segments import draw_tuples, frame_tuples, position_encoding, spread_tuples
+from mdmf_jax.ops.tuples import draw_tuples, frame_tuples, position_encoding, spread_tuples
 
 
 @pytest.mark.parametrize(("frames", "size"), [(1, 1), (5, 1), (6, 3), (4, 4)])
