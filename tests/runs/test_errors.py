@@ -125,7 +125,7 @@ def test_bad_clip(fails, arguments, clip_folder, tmp_path, kind):
     else:
         tensors[name] = tensors[name][:, :-1].copy()
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    message = train_fails(fails, arguments(clip__path=folder), tmp_path / "run")
+    message = train_fails(fails, arguments(encoder__path=folder), tmp_path / "run")
     assert name in message
 
 
