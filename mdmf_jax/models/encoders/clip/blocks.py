@@ -4,7 +4,8 @@ Modules and parameters are named as in Hugging Face's FlaxCLIPModel. Initial val
 OpenAI's CLIP (Radford et al. 2021, published code).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -12,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from mdmf_jax.models.encoders.clip.config import TowerConfig
+from mdmf_jax.models.layers.adapter import AdapterMaker, BlockContext, TowerCall
 from mdmf_jax.models.layers.attention import attention
 
 
@@ -33,6 +35,10 @@ def layer_norm(config: TowerConfig, dtype: jnp.dtype, name: str | None = None) -
     )
 
 
+# beside(name of a dense layer, its input) -> what is added to its output
+Beside = Callable[[str, jax.Array], Any]
+
+
 class Attention(nn.Module):
     """Multi-head attention of queries [N, M, D] to tokens [N, L, D] -> [N, M, D].
 
@@ -45,13 +51,16 @@ class Attention(nn.Module):
     implementation: str = "auto"
 
     @nn.compact
-    def __call__(self, queries: jax.Array, tokens: jax.Array) -> jax.Array:
+    def __call__(
+        self, queries: jax.Array, tokens: jax.Array, beside: Beside | None = None
+    ) -> jax.Array:
         size, heads = self.config.hidden_size, self.config.num_attention_heads
         inward = nn.initializers.normal(size**-0.5)
         outward = nn.initializers.normal((2 * self.config.num_hidden_layers * size) ** -0.5)
+        dense = partial(_dense, beside=beside, dtype=self.dtype)
 
         def project(name: str, x: jax.Array) -> jax.Array:
-            y = nn.Dense(size, kernel_init=inward, dtype=self.dtype, name=name)(x)
+            y = dense(name, size, inward, x)
             return y.reshape(*y.shape[:-1], heads, size // heads)  # [N, L, heads, D / heads]
 
         mixed = attention(
@@ -61,8 +70,7 @@ class Attention(nn.Module):
             causal=self.causal,
             implementation=self.implementation,
         )
-        mixed = mixed.reshape(queries.shape)
-        return nn.Dense(size, kernel_init=outward, dtype=self.dtype, name="out_proj")(mixed)
+        return dense("out_proj", size, outward, mixed.reshape(queries.shape))
 
 
 class MLP(nn.Module):
@@ -72,19 +80,34 @@ class MLP(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: jax.Array, beside: Beside | None = None) -> jax.Array:
         config, size = self.config, self.config.hidden_size
         inward = nn.initializers.normal((2 * size) ** -0.5)
         outward = nn.initializers.normal((2 * config.num_hidden_layers * size) ** -0.5)
-        x = nn.Dense(config.intermediate_size, kernel_init=inward, dtype=self.dtype, name="fc1")(x)
-        x = activation(config.hidden_act, x)
-        return nn.Dense(size, kernel_init=outward, dtype=self.dtype, name="fc2")(x)
+        dense = partial(_dense, beside=beside, dtype=self.dtype)
+        x = activation(config.hidden_act, dense("fc1", config.intermediate_size, inward, x))
+        return dense("fc2", size, outward, x)
+
+
+def _dense(
+    name: str,
+    size: int,
+    init: nn.initializers.Initializer,
+    x: jax.Array,
+    *,
+    beside: Beside | None,
+    dtype: jnp.dtype,
+) -> jax.Array:
+    """A dense layer of the module that calls it, and what an adapter adds to it."""
+    y = nn.Dense(size, kernel_init=init, dtype=dtype, name=name)(x)
+    return y if beside is None else y + beside(name, x)
 
 
 class EncoderLayer(nn.Module):
-    """Pre-norm transformer block. [N, L, D] -> [N, L, D].
+    """Pre-norm transformer block. [B, L, D] -> [B, L, D], with the rows B = N T.
 
-    With `first_only` it computes the first token only, from all tokens: [N, L, D] -> [N, 1, D].
+    With `first_only` it computes the first token only, from all tokens: [B, L, D] -> [B, 1, D].
+    An adapter (see `Adapter`) sees the tokens as [N, T, L, D] and needs all of them.
     """
 
     config: TowerConfig
@@ -92,88 +115,65 @@ class EncoderLayer(nn.Module):
     dtype: jnp.dtype = jnp.float32
     attention: str = "auto"
     first_only: bool = False
+    adapter: AdapterMaker | None = None
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        normed = layer_norm(self.config, self.dtype, "layer_norm1")(x)
+    def __call__(
+        self,
+        x: jax.Array,
+        block: int | jax.Array = 0,
+        texts: jax.Array | None = None,
+        call: TowerCall = TowerCall(),
+    ) -> jax.Array:
+        norm1 = layer_norm(self.config, self.dtype, "layer_norm1")
         # One query is too little for cuDNN.
         implementation = "xla" if self.first_only else self.attention
         attend = Attention(self.config, self.causal, self.dtype, implementation, name="self_attn")
-        count = 1 if self.first_only else x.shape[1]
-        x = x[:, :count] + attend(normed[:, :count], normed)
-        normed = layer_norm(self.config, self.dtype, "layer_norm2")(x)
-        return x + MLP(self.config, self.dtype, name="mlp")(normed)
-
-
-class EncoderLayers(nn.Module):
-    """The stack of blocks, named "0", "1", ... [N, L, D] -> [N, L, D].
-
-    With `remat` a backward pass keeps the input of each block only and computes the rest again.
-    With `scan` one block is compiled and runs in a loop over the parameters of all, which are
-    put together at every call; the parameters themselves are the same as without.
-    With `first_only` the last block computes the first token only: [N, L, D] -> [N, 1, D].
-    """
-
-    config: TowerConfig
-    causal: bool = False
-    dtype: jnp.dtype = jnp.float32
-    attention: str = "auto"
-    remat: bool = False
-    scan: bool = False
-    first_only: bool = False
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        options = (self.config, self.causal, self.dtype, self.attention)
-        layer = nn.remat(EncoderLayer) if self.remat else EncoderLayer
-        *names, last = (str(index) for index in range(self.config.num_hidden_layers))
-        if self.scan and names and not self.is_initializing():
-            each = [self.variables["params"][name] for name in names]
-            x = scan_blocks(EncoderLayer(*options, parent=None), each, x, self.remat)
-        else:
-            for name in names:
-                x = layer(*options, name=name)(x)
-        return layer(*options, self.first_only, name=last)(x)
-
-
-def scan_blocks(block: nn.Module, params: Sequence[Any], x: jax.Array, remat: bool) -> jax.Array:
-    """One block after the other, in a loop. x [N, L, D] -> [N, L, D].
-
-    Args:
-      params: of each block, of the same shapes.
-      remat: see `EncoderLayers`.
-    """
-
-    def step(x, params):
-        return block.apply({"params": params}, x), None
-
-    if remat:
-        step = jax.checkpoint(step, prevent_cse=False)  # A loop is not optimised across steps.
-    together = jax.tree.map(lambda *each: jnp.stack(each), *params)
-    return jax.lax.scan(step, x, together)[0]
-
-
-class Encoder(nn.Module):
-    """Transformer without embeddings and final LayerNorm; see `EncoderLayers`."""
-
-    config: TowerConfig
-    causal: bool = False
-    dtype: jnp.dtype = jnp.float32
-    attention: str = "auto"
-    remat: bool = False
-    scan: bool = False
-    first_only: bool = False
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        layers = EncoderLayers(
-            self.config,
-            self.causal,
-            self.dtype,
-            self.attention,
-            self.remat,
-            self.scan,
-            self.first_only,
-            name="layers",
+        norm2 = layer_norm(self.config, self.dtype, "layer_norm2")
+        mlp = MLP(self.config, self.dtype, name="mlp")
+        if self.adapter is None:
+            normed = norm1(x)
+            count = 1 if self.first_only else x.shape[1]
+            x = x[:, :count] + attend(normed[:, :count], normed)
+            return x + mlp(norm2(x))
+        context = BlockContext(
+            block,
+            self.config.num_hidden_layers,
+            call,
+            texts,
+            norm1,
+            lambda tokens: _over_rows(lambda y: attend(y, y), tokens),
+            norm2,
+            mlp,
         )
-        return layers(x)
+        return self._adapted(x, self.adapter(name="adapter"), attend, context)
+
+    def _adapted(self, x, adapter, attend, context: BlockContext) -> jax.Array:
+        """The block with the adapter's hooks."""
+
+        def grouped(tokens):
+            return tokens.reshape(-1, context.call.group, *tokens.shape[1:])
+
+        def hook(function, tokens):
+            return function(grouped(tokens), context).reshape(tokens.shape)
+
+        def beside(name, tokens):
+            return _as_rows(adapter.beside_projection(name, grouped(tokens), context))
+
+        x = hook(adapter.before_attention, x)
+        normed = context.norm1(x)
+        x = x + hook(adapter.after_attention, attend(normed, normed, beside))
+        normed = context.norm2(x)
+        added = _as_rows(adapter.beside_mlp(grouped(normed), context))
+        return hook(adapter.after_block, x + context.mlp(normed, beside) + added)
+
+
+def _over_rows(function: Callable[[jax.Array], jax.Array], tokens: jax.Array) -> jax.Array:
+    """`function` of tokens [B, L, D], for tokens with any leading axes."""
+    flat = tokens.reshape(-1, *tokens.shape[-2:])
+    return function(flat).reshape(tokens.shape)
+
+
+def _as_rows(added: Any) -> Any:
+    """[N, T, ...] -> [N T, ...]; a plain number as it is."""
+    return added.reshape(-1, *added.shape[2:]) if jnp.ndim(added) else added

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from mdmf_jax.models.encoders.clip.config import ResNetConfig
+from mdmf_jax.models.layers.adapter import TowerCall
 from mdmf_jax.models.layers.attention import attention
 from mdmf_jax.models.layers.initializers import torch_bias, torch_kernel
 
@@ -159,8 +160,9 @@ class AttentionPool(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Pixels to the attention pooling's output. [N, S, S, 3] -> [N, 32 * width].
+    """Pixels [N, S, S, 3] to "frames", the attention pooling's output [N, 32 * width].
 
+    With `patches` also to "patches", the cells before the pooling [N, grid * grid, 32 * width].
     A stem of three convolutions, four stages of blocks, the attention pooling. The image
     becomes smaller by 2 in the first convolution, behind the stem and in the stages 2 to 4.
     """
@@ -169,9 +171,12 @@ class ResNet(nn.Module):
     dtype: jnp.dtype = jnp.float32
     attention: str = "auto"
     remat: bool = False
+    patches: bool = False
 
     @nn.compact
-    def __call__(self, pixels: jax.Array) -> jax.Array:
+    def __call__(
+        self, pixels: jax.Array, texts: jax.Array | None = None, call: TowerCall = TowerCall()
+    ) -> dict[str, jax.Array]:
         width, x = self.config.width, pixels.astype(self.dtype)
         for number, features in enumerate((width // 2, width // 2, width), 1):
             names, stride = (f"conv{number}", f"bn{number}"), 2 if number == 1 else 1
@@ -180,4 +185,8 @@ class ResNet(nn.Module):
         for index, blocks in enumerate(self.config.layers):
             stride, name = 1 if index == 0 else 2, f"layer{index + 1}"
             x = Stage(width * 2**index, blocks, stride, self.dtype, self.remat, name=name)(x)
-        return AttentionPool(self.config, self.dtype, self.attention, name="attnpool")(x)
+        pooled = AttentionPool(self.config, self.dtype, self.attention, name="attnpool")(x)
+        found = {"frames": pooled}
+        if self.patches:
+            found["patches"] = x.reshape(len(x), -1, x.shape[-1])
+        return found

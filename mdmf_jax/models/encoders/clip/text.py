@@ -1,12 +1,16 @@
 """CLIP's text tower: a causal transformer read at the end token (Radford et al. 2021)."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from mdmf_jax.errors import ConfigError
-from mdmf_jax.models.encoders.clip.blocks import Encoder, layer_norm
+from mdmf_jax.models.encoders.clip.blocks import layer_norm
 from mdmf_jax.models.encoders.clip.config import LEGACY_EOS, CLIPConfig, TextConfig
+from mdmf_jax.models.encoders.clip.stack import AdapterOf, Transformer, no_adapter
+from mdmf_jax.models.layers.adapter import TowerCall
 
 
 def end_position(ids: jax.Array, eos_token_id: int) -> jax.Array:
@@ -51,37 +55,44 @@ class TextEmbeddings(nn.Module):
 
 
 class TextTransformer(nn.Module):
-    """Token ids to the end token's final state. int [N, L] -> [N, hidden_size].
+    """Token ids to the end token's final state. int [B, L] -> [B, hidden_size].
 
     Attention is causal, so what pads a text after its end token has no influence and needs no
-    mask.
+    mask. `blocks` holds further attributes of `EncoderLayers`.
     """
 
     config: TextConfig
     dtype: jnp.dtype = jnp.float32
+    blocks: Any = None
 
     @nn.compact
-    def __call__(self, ids: jax.Array) -> jax.Array:
+    def __call__(self, ids: jax.Array, call: TowerCall = TowerCall()) -> jax.Array:
         x = TextEmbeddings(self.config, self.dtype, name="embeddings")(ids)
-        x = Encoder(self.config, causal=True, dtype=self.dtype, name="encoder")(x)
+        options = dict(self.blocks or {}) | {"causal": True, "dtype": self.dtype}
+        x, _ = Transformer(self.config, options, name="encoder")(x, None, call)
         x = layer_norm(self.config, self.dtype, "final_layer_norm")(x)
         return x[jnp.arange(len(x)), end_position(ids, self.config.eos_token_id)]
 
 
 class CLIPText(nn.Module):
-    """Text tower with its projection. Token ids int [N, L] -> [N, D], not normalised.
+    """Text tower with its projection. Token ids int [B, L] -> [B, D], not normalised.
+
+    `adapter_of` and `streams` are for adapters in its blocks; see `EncoderLayers`.
 
     Raises:
-        ConfigError: L is larger than the tower's number of positions.
+      ConfigError: L is larger than the tower's number of positions.
     """
 
     config: CLIPConfig
     dtype: jnp.dtype = jnp.float32
+    adapter_of: AdapterOf = no_adapter
+    streams: tuple[str, ...] = ()
 
     @nn.compact
-    def __call__(self, ids: jax.Array) -> jax.Array:
+    def __call__(self, ids: jax.Array, call: TowerCall = TowerCall()) -> jax.Array:
         text = self.config.text
-        pooled = TextTransformer(text, self.dtype, name="text_model")(ids)
+        blocks = {"adapter_of": self.adapter_of, "streams": self.streams}
+        pooled = TextTransformer(text, self.dtype, blocks, name="text_model")(ids, call)
         return nn.Dense(
             self.config.projection_dim,
             use_bias=False,

@@ -1,5 +1,8 @@
 """CLIP's image tower with its projection, whichever network it is (Radford et al. 2021)."""
 
+import re
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -7,21 +10,26 @@ import jax.numpy as jnp
 from mdmf_jax.errors import ConfigError
 from mdmf_jax.models.encoders.clip.config import CLIPConfig, ResNetConfig
 from mdmf_jax.models.encoders.clip.resnet import ResNet
+from mdmf_jax.models.encoders.clip.stack import AdapterOf, no_adapter
 from mdmf_jax.models.encoders.clip.vit import VisionTransformer
+from mdmf_jax.models.layers.adapter import TowerCall
 
 
 class CLIPVision(nn.Module):
-    """Image tower with its projection. Float pixels [N, S, S, 3] -> [N, D], not normalised.
+    """Image tower with its projection. Float pixels [B, S, S, 3] -> [B, D], not normalised.
 
     A vision transformer or a ResNet, by the type of `config.vision`. Both have the branches
     "vision_model" and "visual_projection"; a ResNet's projection is the last layer of its
     attention pooling and has a bias. Pixels are expected as `preprocess.normalise` gives them.
     Parameters are float32; `dtype` is that of the computation. See `attention.attention` for
     the names of implementations. With `remat` a backward pass computes each block again; with
-    `scan` a transformer's blocks run in a loop (a ResNet's differ from each other, and do not).
+    `scan` a transformer's equal blocks run in loops (a ResNet's differ from each other, and do
+    not). `wanted` names the features; see `features`. `adapter_of`, `breaks` and `streams` are
+    for adapters in a transformer's blocks; see `EncoderLayers`.
 
     Raises:
-        ConfigError: the images do not have the size S that the tower was made for.
+      ConfigError: the images do not have the size S that the tower was made for, a feature is
+        unknown, or an adapter is asked for in a ResNet.
     """
 
     config: CLIPConfig
@@ -29,27 +37,74 @@ class CLIPVision(nn.Module):
     attention: str = "auto"
     remat: bool = False
     scan: bool = False
+    wanted: tuple[str, ...] = ("frames",)
+    adapter_of: AdapterOf = no_adapter
+    breaks: tuple[int, ...] = ()
+    streams: tuple[str, ...] = ()
+
+    def __call__(self, pixels: jax.Array) -> jax.Array:
+        return self.features(pixels)["frames"]
 
     @nn.compact
-    def __call__(self, pixels: jax.Array) -> jax.Array:
-        vision = self.config.vision
-        side = vision.image_size
+    def features(
+        self, pixels: jax.Array, texts: jax.Array | None = None, call: TowerCall = TowerCall()
+    ) -> dict[str, jax.Array]:
+        """Features of frames by name, those that are `wanted`.
+
+        "frames" [B, D]; "patches" [B, P, D] (a ResNet's: cells before the pooling [B, P, C]);
+        of a transformer "tokens_<l>" [B, 1 + P, hidden_size], the tokens behind block l.
+        """
+        side = self.config.vision.image_size
         if pixels.ndim != 4 or pixels.shape[1:] != (side, side, 3):
             raise ConfigError(
                 f"the images have shape {tuple(pixels.shape)}, but this CLIP takes "
                 f"[N, {side}, {side}, 3]: crop the frames to {side} x {side} pixels"
             )
-        resnet = isinstance(vision, ResNetConfig)
-        options = {"dtype": self.dtype, "attention": self.attention, "remat": self.remat}
-        if resnet:
-            tower = ResNet(vision, **options, name="vision_model")
-        else:
-            tower = VisionTransformer(vision, **options, scan=self.scan, name="vision_model")
-        pooled = tower(pixels)
-        return nn.Dense(
+        found = self._tower()(pixels, texts, call)
+        resnet = isinstance(self.config.vision, ResNetConfig)
+        projection = nn.Dense(
             self.config.projection_dim,
             use_bias=resnet,
-            kernel_init=nn.initializers.normal(vision.hidden_size**-0.5),
+            kernel_init=nn.initializers.normal(self.config.vision.hidden_size**-0.5),
             dtype=self.dtype,
             name="visual_projection",
-        )(pooled)
+        )
+        found["frames"] = projection(found["frames"])
+        if "patches" in found and not resnet:
+            found["patches"] = projection(found["patches"])
+        return {name: found[name] for name in self.wanted}
+
+    def _tower(self) -> nn.Module:
+        vision, patches, keep = self.config.vision, "patches" in self.wanted, self._kept_blocks()
+        if isinstance(vision, ResNetConfig):
+            if self.adapter_of(0) is not None:
+                raise ConfigError("adapters need a vision transformer; this CLIP has a ResNet")
+            return ResNet(
+                vision, self.dtype, self.attention, self.remat, patches, name="vision_model"
+            )
+        blocks: dict[str, Any] = {
+            "attention": self.attention,
+            "remat": self.remat,
+            "scan": self.scan,
+            "adapter_of": self.adapter_of,
+            "breaks": self.breaks,
+            "streams": self.streams,
+        }
+        return VisionTransformer(vision, self.dtype, patches, keep, blocks, name="vision_model")
+
+    def _kept_blocks(self) -> tuple[int, ...]:
+        vision, numbers = self.config.vision, []
+        for name in self.wanted:
+            match = re.fullmatch(r"tokens_(\d+)", name)
+            if match and not isinstance(vision, ResNetConfig):
+                numbers.append(int(match[1]))
+                if numbers[-1] > vision.num_hidden_layers:
+                    raise ConfigError(
+                        f"feature {name!r}: this CLIP has {vision.num_hidden_layers} blocks"
+                    )
+            elif name not in ("frames", "patches"):
+                raise ConfigError(
+                    f"feature {name!r} is unknown to this CLIP; known: frames, patches"
+                    + ("" if isinstance(vision, ResNetConfig) else ", tokens_0, tokens_1, ...")
+                )
+        return tuple(sorted(numbers))

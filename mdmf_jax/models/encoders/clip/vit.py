@@ -1,11 +1,15 @@
 """CLIP's vision transformer (ViT; Radford et al. 2021)."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from mdmf_jax.models.encoders.clip.blocks import Encoder, layer_norm
+from mdmf_jax.models.encoders.clip.blocks import layer_norm
 from mdmf_jax.models.encoders.clip.config import VisionConfig
+from mdmf_jax.models.encoders.clip.stack import Transformer
+from mdmf_jax.models.layers.adapter import TowerCall
 
 
 class PatchEmbedding(nn.Module):
@@ -54,27 +58,41 @@ class VisionEmbeddings(nn.Module):
 
 
 class VisionTransformer(nn.Module):
-    """Pixels to the class token's final state. [N, S, S, 3] -> [N, hidden_size]."""
+    """Pixels to the tokens behind the last block. [B, S, S, 3] -> see `__call__`.
+
+    Attributes:
+      patches: all last tokens are wanted, not only the class token.
+      keep: numbers of blocks whose tokens are wanted as well; see `EncoderLayers`.
+      blocks: further attributes of `EncoderLayers`.
+    """
 
     config: VisionConfig
     dtype: jnp.dtype = jnp.float32
-    attention: str = "auto"
-    remat: bool = False
-    scan: bool = False
+    patches: bool = False
+    keep: tuple[int, ...] = ()
+    blocks: Any = None
 
     @nn.compact
-    def __call__(self, pixels: jax.Array) -> jax.Array:
+    def __call__(
+        self, pixels: jax.Array, texts: jax.Array | None = None, call: TowerCall = TowerCall()
+    ) -> dict[str, jax.Array]:
+        """Returns "frames", the class token's final state [B, hidden_size]; if asked for,
+        "patches", those of the patches [B, patches, hidden_size], and "tokens_<l>", all tokens
+        behind block l before any further LayerNorm (l = 0: before the first block).
+        """
         x = VisionEmbeddings(self.config, self.dtype, name="embeddings")(pixels)
         # "pre_layrnorm" is the spelling of the published checkpoints.
         x = layer_norm(self.config, self.dtype, "pre_layrnorm")(x)
-        encoder = Encoder(
-            self.config,
-            dtype=self.dtype,
-            attention=self.attention,
-            remat=self.remat,
-            scan=self.scan,
-            first_only=True,  # nothing else of the last block is used
-            name="encoder",
-        )
-        x = encoder(x)
-        return layer_norm(self.config, self.dtype, "post_layernorm")(x[:, 0])
+        last = self.config.num_hidden_layers
+        options = dict(self.blocks or {}) | {
+            "dtype": self.dtype,
+            "keep": self.keep,
+            "first_only": not self.patches and last not in self.keep,
+        }
+        x, kept = Transformer(self.config, options, name="encoder")(x, texts, call)
+        final = layer_norm(self.config, self.dtype, "post_layernorm")
+        found = {f"tokens_{number}": tokens for number, tokens in kept.items()}
+        found["frames"] = final(x[:, 0])
+        if self.patches:
+            found["patches"] = final(x[:, 1:])
+        return found

@@ -1,0 +1,108 @@
+"""CLIP as an encoder, frozen, trained, or with adapters in the blocks of its towers."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from mdmf_jax.models.encoders.base import Encoder, Features, Videos
+from mdmf_jax.models.encoders.clip.preprocess import normalise
+from mdmf_jax.models.encoders.clip.text import CLIPText
+from mdmf_jax.models.encoders.clip.vision import CLIPVision
+from mdmf_jax.models.encoders.options import CLIPOptions
+from mdmf_jax.models.layers.adapter import AdapterMaker, EpisodeSizes, TowerCall
+
+_BLOCK = re.compile(r"vision_model/encoder/layers/(\d+)/(.*)")
+
+
+class CLIPEncoder(Encoder):
+    """CLIP (Radford et al. 2021). Encoders with adapters inside are its subclasses.
+
+    The branches of its parameters are those of Hugging Face's CLIP: "vision_model",
+    "visual_projection", "text_model", "text_projection". The image tower computes in
+    `options.dtype`, the text tower in float32. Features: see `CLIPVision.features`.
+    """
+
+    Config: ClassVar[type] = CLIPOptions
+    reads: ClassVar[str] = "clip"
+
+    @nn.nowrap
+    def adapter(self, tower: str, block: int) -> AdapterMaker | None:
+        """How the adapter of a block is made; None for none.
+
+        Args:
+          tower: "image" or "text".
+          block: its number from 0.
+        """
+        return None
+
+    def setup(self) -> None:
+        options = self.options
+        self.vision = CLIPVision(
+            self.sizes,
+            jnp.dtype(options.dtype),
+            options.attention,
+            remat=self.remat,
+            scan=self.remat,  # recomputing in a loop needs the least memory
+            wanted=self.wanted,
+            adapter_of=lambda block: self.adapter("image", block),
+            breaks=self.breaks,
+            streams=self.rngs,
+        )
+        self.text = CLIPText(
+            self.sizes,
+            adapter_of=lambda block: self.adapter("text", block),
+            streams=self.rngs,
+        )
+        # The towers keep no level of their own in the parameter tree.
+        nn.share_scope(self, self.vision)
+        nn.share_scope(self, self.text)
+
+    @property
+    def width(self) -> int:
+        return self.sizes.projection_dim
+
+    @property
+    def image_size(self) -> int:
+        return self.sizes.vision.image_size
+
+    @property
+    def text_length(self) -> int:
+        return self.sizes.text.max_position_embeddings
+
+    def videos(
+        self,
+        videos: Videos,
+        texts: jax.Array | None = None,
+        *,
+        train: bool = False,
+        episode: EpisodeSizes | None = None,
+    ) -> Features:
+        frames = videos["rgb"]
+        count, length, *pixels = frames.shape
+        normalised = normalise(frames.reshape(-1, *pixels), self.options.normalise)
+        found = self.vision.features(normalised, texts, TowerCall(length, train, episode))
+        return {
+            name: x.astype(jnp.float32).reshape(count, length, *x.shape[1:])
+            for name, x in found.items()
+        }
+
+    def texts(
+        self, ids: jax.Array, mask: jax.Array | None = None, *, train: bool = False
+    ) -> jax.Array:
+        classes, several, length = ids.shape
+        found = self.text(ids.reshape(-1, length), TowerCall(several, train))
+        return found.reshape(classes, several, -1)
+
+    @nn.nowrap
+    def loop_breaks(self, patterns: Mapping[str, Any]) -> tuple[int, ...]:
+        blocks: dict[int, frozenset] = {}
+        for path, trained in patterns.items():
+            match = _BLOCK.fullmatch(path)
+            if match:
+                number = int(match[1])
+                blocks[number] = blocks.get(number, frozenset()) | {(match[2], trained)}
+        return tuple(n for n in blocks if n - 1 in blocks and blocks[n] != blocks[n - 1])

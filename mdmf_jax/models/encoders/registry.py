@@ -1,0 +1,36 @@
+"""The encoders by name: the one place where an encoder is chosen."""
+
+from typing import Any
+
+from mdmf_jax.errors import ConfigError
+from mdmf_jax.models.encoders.base import Encoder
+from mdmf_jax.models.encoders.clip.encoder import CLIPEncoder
+
+ENCODERS: dict[str, type[Encoder]] = {
+    "clip": CLIPEncoder,
+}
+
+
+def encoder_class(name: str) -> type[Encoder]:
+    """The class of an encoder.
+
+    Raises:
+      ConfigError: no such encoder.
+    """
+    if name not in ENCODERS:
+        raise ConfigError(f"unknown encoder {name!r}; known: {', '.join(sorted(ENCODERS))}")
+    return ENCODERS[name]
+
+
+def build_encoder(name: str, options: Any, sizes: Any, **attributes: Any) -> Encoder:
+    """The encoder's module.
+
+    Args:
+      options: an instance of its Config.
+      sizes: of the pretrained files; None without.
+      attributes: further ones of `Encoder`.
+
+    Raises:
+      ConfigError: no such encoder.
+    """
+    return encoder_class(name)(options, sizes, **attributes)
