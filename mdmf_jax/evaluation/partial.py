@@ -29,8 +29,8 @@ def resumed(
     evaluate: Callable[..., dict[str, np.ndarray]],
     path: Path,
     head_params: Any,
-    features: np.ndarray,
-    class_table: np.ndarray,
+    features: Mapping[str, np.ndarray],
+    class_texts: np.ndarray,
     episodes: Mapping[str, np.ndarray],
     key: jax.Array,
 ) -> dict[str, np.ndarray]:
@@ -38,7 +38,7 @@ def resumed(
 
     Until the caller deletes it, `path` holds answers, and a call with the same inputs goes on.
     """
-    inputs = (head_params, features, class_table, dict(episodes), jax.random.key_data(key))
+    inputs = (head_params, dict(features), class_texts, dict(episodes), jax.random.key_data(key))
     kept = PartialAnswers(path, inputs_key(inputs))
 
     def joined(answers: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -53,7 +53,7 @@ def resumed(
         evaluate(
             head_params,
             features,
-            class_table,
+            class_texts,
             rest,
             key,
             watch=lambda answers: kept.keep(joined(answers)),

@@ -27,7 +27,7 @@ from mdmf_jax.models.encoders.clip.vision import CLIPVision
 from mdmf_jax.models.methods.output import EpisodeOutput
 from mdmf_jax.data.dataset import Dataset, PARTS
 from mdmf_jax.training import distributed
-from mdmf_jax.training.optimizer import optimizer_of, split_params
+from mdmf_jax.training.optimizer import make_train_optimizer, split_params
 from mdmf_jax.training.sharding import device_mesh, over_episodes
 from mdmf_jax.training.state import StateMaker, TrainState
 from mdmf_jax.training.steps import TrainStep, make_train_step
@@ -53,7 +53,7 @@ class Experiment:
         self._vision = _image_tower(config, clip)
         self._width = clip.config.projection_dim
         self._method = methods.build(config.method, config.head, self._width, config.tuples)
-        self._optimizer = optimizer_of(config.train)
+        self._optimizer = make_train_optimizer(config.train)
         self._make_state = StateMaker(
             self._init_head,
             {name: clip.params[name] for name in _VISION},

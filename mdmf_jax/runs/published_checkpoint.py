@@ -19,7 +19,7 @@ from mdmf_jax.runs.experiment import PACKAGED_CLIPS
 from mdmf_jax.models.methods.checks import uses_tuples
 from mdmf_jax.models.encoders.clip.config import CLIPConfig
 from mdmf_jax.training.checkpoint import Checkpoints, FOLDER, locate
-from mdmf_jax.training.optimizer import optimizer_of, split_params
+from mdmf_jax.training.optimizer import make_train_optimizer, split_params
 from mdmf_jax.training.sharding import device_mesh
 from mdmf_jax.training.state import StateMaker, TrainState
 from mdmf_jax.weights.huggingface import load_clip
@@ -84,7 +84,7 @@ def write_checkpoint(folder: Path, config: Config, params: Mapping[str, Any]) ->
     """
     params = jax.tree.map(jnp.asarray, params)
     trained, _ = split_params(params, config.train.freeze)
-    moments = optimizer_of(config.train).init(trained)
+    moments = make_train_optimizer(config.train).init(trained)
     state = TrainState(jnp.int32(0), jnp.int32(0), params, moments)
     with Checkpoints(folder / FOLDER, config.checkpoint.keep) as checkpoints:
         checkpoints.save(0, state, to_dict(config), {})
@@ -121,7 +121,7 @@ def _abstract_state(config: Config, clip: CLIPConfig) -> TrainState:
     maker = StateMaker(
         lambda key: jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), template["head"]),
         template["encoder"],
-        optimizer_of(config.train),
+        make_train_optimizer(config.train),
         freeze=config.train.freeze,
         mesh=device_mesh(1, devices=jax.devices()[:1]),  # one copy is enough to write it
     )

@@ -20,23 +20,23 @@ class SharedFeatures:
     """Keeps features by what they depend on."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, np.ndarray] = {}
+        self._kept: dict[str, dict[str, np.ndarray]] = {}
 
     def get(
         self,
         settings: Mapping[str, Any],
         encoder_params: Any,
-        part: str,
-        compute: Callable[[], np.ndarray],
-    ) -> np.ndarray:
-        """The features [V, T, D]; `compute` is called if they are not there yet.
+        split: str,
+        compute: Callable[[], dict[str, np.ndarray]],
+    ) -> dict[str, np.ndarray]:
+        """The features, name -> [V, ...]; `compute` is called if they are not there yet.
 
         Args:
           settings: as `config.to_dict` gives them.
         """
-        key = "/".join((part, _relevant(settings), digest(encoder_params)))
+        key = "/".join((split, _relevant(settings), digest(encoder_params)))
         if key not in self._kept:
-            self._kept[key] = np.asarray(compute())
+            self._kept[key] = compute()
         return self._kept[key]
 
 

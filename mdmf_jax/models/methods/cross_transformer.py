@@ -5,6 +5,7 @@ images to the frames of videos.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -36,6 +37,8 @@ class CrossTransformer(FewShotMethod):
     layers for supports and queries.
     """
 
+    rngs: ClassVar[tuple[str, ...]] = ()
+
     config: CrossTransformerConfig = CrossTransformerConfig()
 
     def setup(self):
@@ -43,13 +46,18 @@ class CrossTransformer(FewShotMethod):
         self.keys = nn.Dense(width, use_bias=False, kernel_init=torch_kernel)
         self.values = nn.Dense(width, use_bias=False, kernel_init=torch_kernel)
 
-    def encode_support(self, videos, texts, *, train: bool = False):
+    @property
+    def needs_texts(self) -> bool:
+        return False
+
+    def encode_support(self, features, texts, *, train: bool = False):
+        videos = features["frames"]
         return {"keys": self.keys(videos), "values": self.values(videos)}
 
-    def encode_query(self, videos, texts, *, train: bool = False):
-        return self.encode_support(videos, texts, train=train)
+    def encode_query(self, features, texts, *, train: bool = False):
+        return self.encode_support(features, texts, train=train)
 
-    def match(self, supports, queries, prompts, *, support_mask=None, train: bool = False):
+    def match(self, supports, queries, text_features, *, support_mask=None, train: bool = False):
         """Mean over the query's frames of the scaled cosine of value and prototype."""
         prototypes = query_prototypes(
             queries["keys"], supports["keys"], supports["values"], support_mask

@@ -1,6 +1,7 @@
 """OTAM (Cao et al., CVPR 2020, arXiv 1906.11415): alignment with every support video."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from mdmf_jax.models.methods.base import FewShotMethod
 from mdmf_jax.ops.alignment import otam_distance
@@ -23,9 +24,15 @@ class OTAMConfig:
 class OTAM(FewShotMethod):
     """Minus the mean over a class's shots of the distances to its videos; no parameters."""
 
+    rngs: ClassVar[tuple[str, ...]] = ()
+
     config: OTAMConfig = OTAMConfig()
 
-    def match(self, supports, queries, prompts, *, support_mask=None, train: bool = False):
+    @property
+    def needs_texts(self) -> bool:
+        return False
+
+    def match(self, supports, queries, text_features, *, support_mask=None, train: bool = False):
         way, shot, *video = supports.shape
         distances = otam_distance(
             queries,

@@ -1,5 +1,6 @@
 """The few-shot methods by name: the one place where a method is chosen."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from flax import linen as nn
@@ -126,6 +127,15 @@ def build(method: str, options: Any, width: int, tuples: TupleOptions | None = N
     if method in WITH_TUPLES:
         return module(options, tuples or TupleOptions())
     return module(options)
+
+
+def build_method(method: str, options: Any, sections: Mapping[str, Any], width: int) -> nn.Module:
+    """The method's module with its options, and the shared sections that it reads.
+
+    Raises:
+      ConfigError: as `build`.
+    """
+    return build(method, options, width, sections.get("tuples"))
 
 
 def _entry(method: str) -> tuple[type, type[nn.Module]]:

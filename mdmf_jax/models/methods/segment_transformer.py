@@ -1,12 +1,10 @@
 """The multiple-level segment transformer as a method of its own, on CLIP's frame features."""
 
 from dataclasses import dataclass
-
-import jax
-import jax.numpy as jnp
+from typing import ClassVar
 
 from mdmf_jax.models.layers.tuple_matcher import TupleMatcher, TupleOptions
-from mdmf_jax.models.methods.base import FewShotMethod, split_classes
+from mdmf_jax.models.methods.base import FewShotMethod, joined, parted
 from mdmf_jax.ops.losses import cross_entropy
 
 
@@ -27,28 +25,31 @@ class SegmentTransformer(FewShotMethod):
     The outputs of a video are the keys and values of its tuples [N, S, width].
     """
 
+    rngs: ClassVar[tuple[str, ...]] = ("dropout", "tuples")
+
     config: SegmentTransformerConfig = SegmentTransformerConfig()
     tuples: TupleOptions = TupleOptions()
 
     def setup(self):
         self.matcher = TupleMatcher(self.tuples)
 
-    def encode_support(self, videos, texts, *, train: bool = False):
-        return self.matcher.encode(videos, train=train)
+    @property
+    def needs_texts(self) -> bool:
+        return False
 
-    def encode_query(self, videos, texts, *, train: bool = False):
-        return self.matcher.encode(videos, train=train)
+    def encode_support(self, features, texts, *, train: bool = False):
+        return self.matcher.encode(features["frames"], train=train)
 
-    def outputs(self, support, query, prompts, query_texts, *, train: bool):
+    def encode_query(self, features, texts, *, train: bool = False):
+        return self.matcher.encode(features["frames"], train=train)
+
+    def outputs(self, support, query, text_features, query_texts, *, train: bool):
         """As in the base; in one call, so that all videos get the same tuples."""
-        way, shot, *video = support.shape
-        videos = jnp.concatenate([support.reshape(-1, *video), query])
-        tokens = self.matcher.encode(videos, train=train)
-        supports = jax.tree.map(lambda x: x[: way * shot], tokens)
-        queries = jax.tree.map(lambda x: x[way * shot :], tokens)
-        return split_classes(supports, way), queries, {}
+        way, shot = support["frames"].shape[:2]
+        tokens = self.matcher.encode(joined(support, query)["frames"], train=train)
+        return *parted(tokens, way, shot), {}
 
-    def match(self, supports, queries, prompts, *, support_mask=None, train: bool = False):
+    def match(self, supports, queries, text_features, *, support_mask=None, train: bool = False):
         logits = self.matcher.logits(supports, queries, support_mask)
         return self.matcher.answer(logits), {f"{kind}_logits": x for kind, x in logits.items()}
 

@@ -4,6 +4,7 @@ As Radford et al. (2021, arXiv 2103.00020) classify an image.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from mdmf_jax.models.methods.base import FewShotMethod
 from mdmf_jax.ops.similarity import pairwise_cosine
@@ -27,17 +28,19 @@ class ZeroShot(FewShotMethod):
     The output of a query is its mean frame [N, D], a support's is empty.
     """
 
+    rngs: ClassVar[tuple[str, ...]] = ()
+
     config: ZeroShotConfig = ZeroShotConfig()
 
-    def encode_support(self, videos, texts, *, train: bool = False):
+    def encode_support(self, features, texts, *, train: bool = False):
         return ()
 
-    def encode_query(self, videos, texts, *, train: bool = False):
-        return videos.mean(axis=-2)
+    def encode_query(self, features, texts, *, train: bool = False):
+        return features["frames"].mean(axis=-2)
 
-    def outputs(self, support, query, prompts, query_texts, *, train: bool):
+    def outputs(self, support, query, text_features, query_texts, *, train: bool):
         return (), self.encode_query(query, query_texts, train=train), {}
 
-    def match(self, supports, queries, prompts, *, support_mask=None, train: bool = False):
-        cosines = pairwise_cosine(queries, prompts, epsilon=0.0)
+    def match(self, supports, queries, text_features, *, support_mask=None, train: bool = False):
+        cosines = pairwise_cosine(queries, text_features, epsilon=0.0)
         return self.config.scale * cosines, {}
