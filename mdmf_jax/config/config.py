@@ -107,7 +107,7 @@ class CheckpointSection:
 class EvalSection:
     """Evaluation after training, and of eval.py."""
 
-    part: Literal["train", "val", "test"]
+    split: Literal["train", "val", "test"]
     way: int = _at_least(2)
     shots: tuple[int, ...] = _at_least(1)
     queries: int = _at_least(1)
@@ -137,6 +137,14 @@ class Config:
     eval: EvalSection
     tuples: TupleOptions
     head: Any
+
+    @property
+    def encoder_name(self) -> str:
+        return "clip"
+
+    @property
+    def sections(self) -> dict[str, Any]:
+        return {"tuples": self.tuples}
 
 
 SECTIONS = {

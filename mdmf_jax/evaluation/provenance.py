@@ -22,6 +22,9 @@ _PACKAGES = {
 }
 
 
+RESULTS = "results.json"  # of a finished run, in its folder
+
+
 def versions() -> dict[str, str]:
     """Versions of Python, of this package and of what it computes with."""
     installed = {name: metadata.version(package) for name, package in _PACKAGES.items()}

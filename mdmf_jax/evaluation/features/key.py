@@ -1,14 +1,15 @@
 """What the features of a part's videos depend on, for the key under which they are stored."""
 
 import hashlib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import mdmf_jax
+from mdmf_jax.config.config import Config, to_dict
 from mdmf_jax.data.videos.sources import VideoSource
 from mdmf_jax.evaluation.features.contents import ContentTable, video_contents
 from mdmf_jax.evaluation.features.shared import digest
+from mdmf_jax.model import FewShotModel
 
 # Settings of the data that do not change a test clip; all others count as if they did. Where
 # videos lie and how they are stored shows in their contents.
@@ -18,27 +19,22 @@ _UNIMPORTANT = {
 }  # fmt: skip
 
 
-def feature_content(
-    settings: Mapping[str, Any], vision: Any, encoder_params: Any
-) -> dict[str, Any]:
-    """The encoder's share: parameters, shape, and the settings of clips and pixels.
-
-    Args:
-      settings: as `config.to_dict` gives them.
-      vision: configuration of the image tower.
-    """
+def encoder_content(config: Config, model: FewShotModel, encoder_params: Any) -> dict[str, Any]:
+    """The encoder's share: parameters, sizes, and the settings of clips and pixels."""
+    settings = to_dict(config)
     data = {k: v for k, v in settings["data"].items() if k not in _UNIMPORTANT}
     return {
         "version": mdmf_jax.__version__,
-        "encoder": digest(encoder_params),
-        "vision": repr(vision),
-        "clip": [settings["encoder"][name] for name in ("normalise", "dtype", "attention")],
+        "encoder": [model.settings.encoder_name, digest(encoder_params)],
+        "sizes": repr(model.encoder.sizes),
+        "features": sorted(model.encoder.wanted),
+        "options": {k: v for k, v in settings["encoder"].items() if k not in ("path", "prompt")},
         "data": data,
         "seed": settings["seed"],
     }
 
 
-def part_content(
+def split_content(
     source: VideoSource, root: str | Path, folder: Path, workers: int
 ) -> dict[str, Any]:
     """The videos' share: their ids, which name random draws, and what they hold.
@@ -52,7 +48,7 @@ def part_content(
     """
     split = source.split
     where = hashlib.sha256(source.describe(0).encode()).hexdigest()[:16]
-    table = ContentTable(folder / "contents" / f"{split.part}-{where}.json")
+    table = ContentTable(folder / "contents" / f"{split.name}-{where}.json")
     contents = video_contents(source, root, table, workers)
     table.save()
-    return {"part": split.part, "ids": list(split.ids), "contents": contents}
+    return {"split": split.name, "ids": list(split.ids), "contents": contents}

@@ -8,6 +8,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from mdmf_jax.config.config import Config, to_dict
+
 # Settings that features of test clips do not depend on. All others count as if they did.
 _SECTIONS = {"variant", "method", "tuples", "episode", "train", "eval", "checkpoint"}
 _SETTINGS = {
@@ -24,7 +26,7 @@ class SharedFeatures:
 
     def get(
         self,
-        settings: Mapping[str, Any],
+        config: Config,
         encoder_params: Any,
         split: str,
         compute: Callable[[], dict[str, np.ndarray]],
@@ -32,9 +34,9 @@ class SharedFeatures:
         """The features, name -> [V, ...]; `compute` is called if they are not there yet.
 
         Args:
-          settings: as `config.to_dict` gives them.
+          config: of the run whose features they are.
         """
-        key = "/".join((split, _relevant(settings), digest(encoder_params)))
+        key = "/".join((split, _relevant(to_dict(config)), digest(encoder_params)))
         if key not in self._kept:
             self._kept[key] = compute()
         return self._kept[key]
