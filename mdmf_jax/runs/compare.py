@@ -21,10 +21,12 @@ from mdmf_jax.comparison.files import write_comparison
 from mdmf_jax.comparison.tables import screen_tables
 from mdmf_jax.comparison.order_pairs import choose_pairs, pair_episodes
 from mdmf_jax.evaluation.features.shared import SharedFeatures
-from mdmf_jax.data.dataset import Dataset
+from mdmf_jax.runs.experiment import open_dataset
 from mdmf_jax.runs.evaluate import Task
 
 BASELINE = "mean_pool"  # the method that ignores the order of frames
+
+EPISODES = ("part", "way", "shot", "queries", "episodes", "seed")
 
 Table = dict[str, np.ndarray]
 Answers = dict[str, np.ndarray]
@@ -109,12 +111,12 @@ def make_plan(
     """
     sizes = task.sizes(configs[0])
     part = sizes["part"]
-    dataset = Dataset(configs[0])
+    dataset = open_dataset(configs[0])
     split = dataset.splits[part]
     for config, name in zip(configs, names, strict=True):
         if config.data != configs[0].data:
-            _check_same(split, Dataset(config).splits[part], names[0], name)
-    table = dataset.episodes(**sizes)
+            _check_same(split, open_dataset(config).splits[part], names[0], name)
+    table = dataset.episodes(*(sizes[name] for name in EPISODES))
     chosen = choose_pairs(pairs, split) if pairs else ()
     drawn = {name: sizes[name] for name in ("shot", "queries", "episodes", "seed")}
     return Plan(

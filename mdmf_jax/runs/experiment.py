@@ -3,6 +3,7 @@
 import re
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from mdmf_jax.evaluation.text import class_tables
 from mdmf_jax.models.encoders.clip.preprocess import normalise
 from mdmf_jax.models.encoders.clip.vision import CLIPVision
 from mdmf_jax.models.methods.output import EpisodeOutput
-from mdmf_jax.data.dataset import Dataset, PARTS
+from mdmf_jax.data.dataset import Dataset, SPLITS
 from mdmf_jax.training import distributed
 from mdmf_jax.training.optimizer import optimizer_of, split_params
 from mdmf_jax.training.sharding import device_mesh, over_episodes
@@ -67,8 +68,8 @@ class Experiment:
                 f"train.cached_clips is {config.train.cached_clips}, which needs a frozen encoder; "
                 "set train.freeze to ('^encoder/',) or train.cached_clips to 0"
             )
-        self.dataset = Dataset(config)
-        names = {part: self.dataset.prompt_names(part) for part in PARTS}
+        self.dataset = open_dataset(config)
+        names = {part: self.dataset.class_names_for_texts(part) for part in SPLITS}
         self.class_texts = class_tables(clip, names, config.encoder.prompt)
         mesh = distributed.own_mesh(self.mesh)
         self._extract = FeatureExtractor(self.encode, mesh, workers=config.data.workers)
@@ -137,10 +138,14 @@ class Experiment:
         if views:
             read, count = self.dataset.train_clips(views)
             params = distributed.on_every_process(encoder_params)
-            features = self._extract(params, read, count)
-            features = features.reshape(-1, views, *features.shape[1:])
+            found = self._extract(params, lambda number: read(number)["rgb"], count)
+            features = {"frames": found.reshape(-1, views, *found.shape[1:])}
         rows = distributed.own_rows(self.mesh, self.config.train.episodes_per_step)
-        return self.dataset.train_batches(start, stop, rows, features)
+        name = "frames" if features else "rgb"
+        with closing(self.dataset.train_batches(start, stop, rows, features)) as batches:
+            for batch in batches:
+                clips = {part: batch[part][name] for part in ("support", "query")}
+                yield batch | clips
 
     def evaluate(self, params: Mapping[str, Any], part: str, **task: Any) -> dict[str, Any]:
         """Metrics of parameters on the first episodes of a part; see `episode_metrics`.
@@ -243,7 +248,7 @@ class Experiment:
         views = self.dataset.test_clips
 
         def read(place: int) -> np.ndarray:
-            return self.dataset.test_clip(part, int(videos[place // views]), place % views)
+            return self.dataset.test_clip(part, int(videos[place // views]), place % views)["rgb"]
 
         features = self._extract(encoder_params, read, len(videos) * views)
         return features.reshape(len(videos), views, *features.shape[1:]).mean(axis=1)
@@ -264,6 +269,12 @@ class Experiment:
     def _key(self, purpose: str) -> jax.Array:
         root = jax.random.key(self.config.seed)
         return jax.random.fold_in(root, zlib.crc32(purpose.encode()))
+
+
+def open_dataset(config: Config) -> Dataset:
+    """The data set of a config."""
+    size = config.train.episodes_per_step
+    return Dataset(config.data, config.episode, seed=config.seed, episodes_per_step=size)
 
 
 def _image_tower(config: Config, clip: LoadedCLIP) -> CLIPVision:

@@ -15,7 +15,8 @@ from mdmf_jax.comparison import grid_tables
 from mdmf_jax.evaluation import provenance as report
 from mdmf_jax.evaluation.metrics import episode_metrics
 from mdmf_jax.comparison.plots import heat_map
-from mdmf_jax.data.dataset import Dataset
+from mdmf_jax.runs.compare import EPISODES
+from mdmf_jax.runs.experiment import open_dataset
 from mdmf_jax.runs.evaluate import Task
 
 WAYS = (5, 10, 15, 20)  # as far as there are classes
@@ -45,7 +46,7 @@ def grid(
     console = console or Console()
     config = entry_config(entry, task)
     sizes = task.sizes(config)
-    split = Dataset(config).splits[sizes["part"]]
+    split = open_dataset(config).splits[sizes["part"]]
     ways = _checked(split, ways, shots, sizes["queries"], console)
     ready = make_ready(entry, task, None, (), console)
     part = sizes["part"]
@@ -101,7 +102,7 @@ def _checked(
 
 def _cell(ready: Ready, sizes: dict[str, Any], features: np.ndarray) -> dict[str, Any]:
     experiment, part, seed = ready.experiment, sizes["part"], sizes["seed"]
-    table = experiment.dataset.episodes(**sizes)
+    table = experiment.dataset.episodes(*(sizes[name] for name in EPISODES))
     start = time.perf_counter()
     answers = experiment.table_answers(ready.params, part, table, seed, features)
     metrics = episode_metrics(answers, table, experiment.dataset.splits[part].names)
