@@ -22,7 +22,9 @@ from mdmf_jax.data.episodes.test_clips import ClipRules
 from mdmf_jax.data.prepare.decode import Images
 from mdmf_jax.data.prepare.run import prepare
 from mdmf_jax.data.protocols.splits import load_split
-from mdmf_jax.data.transforms.pipelines import Pipeline, resize_short_side
+from mdmf_jax.data.transforms.geometry import resize_short_side
+from mdmf_jax.data.transforms.pipelines import Pipeline
+from mdmf_jax.data.videos.reader import VideoReader
 from mdmf_jax.data.videos.source_frames import FrameFolders
 from mdmf_jax.data.videos.source_shards import Shards
 from mdmf_jax.data.videos.source_videos import VideoFiles

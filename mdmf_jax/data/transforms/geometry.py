@@ -75,15 +75,6 @@ def fixed_cut(height: int, width: int, size: int, place: int = 0) -> Cut:
     return Cut(*[*corners, (rows, columns)][place], size)
 
 
-def center_crop(frames: np.ndarray, size: int) -> np.ndarray:
-    """The square in the middle, uint8 [N, size, size, C], a view of `frames`.
-
-    Raises:
-      ConfigError: the frames are smaller than the square.
-    """
-    return crop(frames, fixed_cut(*frames.shape[1:3], size))
-
-
 def resize(frames: np.ndarray, height: int, width: int) -> np.ndarray:
     """Scale to `height` x `width` with Pillow's bilinear filter, which is antialiased.
 

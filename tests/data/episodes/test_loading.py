@@ -5,7 +5,7 @@ from mdmf_jax.data.episodes.batches import flatten
 from mdmf_jax.data.episodes.loading import ClipMaker, EpisodeLoader
 from mdmf_jax.data.episodes.test_clips import ClipRules
 from mdmf_jax.data.protocols.splits import load_split
-from mdmf_jax.data.transforms.geometry import center_crop, resize_short_side
+from mdmf_jax.data.transforms.geometry import crop, fixed_cut, resize_short_side
 from mdmf_jax.data.transforms.pipelines import Pipeline
 from mdmf_jax.data.transforms.sampling import frame_indices_test
 from mdmf_jax.data.videos.reader import VideoReader
@@ -44,7 +44,8 @@ def test_test_clips_come_from_the_classes_named(demo_root, demo_split):
     for class_, videos in enumerate(demo_split.videos):
         for path in videos:
             video = resize_short_side(read_video(demo_root / "videos" / path), 40)
-            clip = center_crop(video[frame_indices_test(len(video), 8)], 32)
+            square = fixed_cut(*video.shape[1:3], 32)
+            clip = crop(video[frame_indices_test(len(video), 8)], square)
             known[clip.tobytes()] = (class_, path)
     support = [known[clips[0].tobytes()] for clips in episode["support"]["rgb"]]
     query = [known[clip.tobytes()] for clip in episode["query"]["rgb"]]
