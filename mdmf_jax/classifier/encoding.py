@@ -10,6 +10,7 @@ import numpy as np
 from mdmf_jax.classifier.clips import BadVideo, Clip, ClipReader
 from mdmf_jax.classifier.windows import Window
 from mdmf_jax.data.transforms.geometry import resize_short_side
+from mdmf_jax.data.videos.modalities import RGB
 from mdmf_jax.errors import ConfigError, DataError
 from mdmf_jax.evaluation.compiled_method import BATCHES, CompiledMethod
 
@@ -57,9 +58,9 @@ def encode_videos(
     features, frames = [], []
     good = _good(reader.read_all(list(videos)), done, on_error)
     while batch := list(islice(good, BATCHES[-1])):
-        features.append(_mean_features(stages, [clip.views for clip in batch]))
+        features.append(_mean_features(stages, [clip.clips[RGB] for clip in batch]))
         if pictures:
-            frames += [picture(clip.views[0]) for clip in batch]
+            frames += [picture(clip.clips[RGB][0]) for clip in batch]
     if features:
         done.features = np.concatenate(features)
     done.pictures = np.stack(frames) if frames else None
@@ -92,7 +93,7 @@ def encode_windows(
     bounds, features = [], []
     while batch := list(islice(windows, BATCHES[-1])):
         bounds += [window[:2] for window in batch]
-        features.append(_mean_features(stages, [window.views for window in batch]))
+        features.append(_mean_features(stages, [window.clips[RGB] for window in batch]))
     return np.array(bounds), np.concatenate(features)
 
 

@@ -1,4 +1,4 @@
-"""What of a run's settings matters when its model is used: method, prompt, frames."""
+"""Settings that a saved model needs: method, prompt, frames."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -28,6 +28,7 @@ class Settings:
       resize, crop, pipeline, sampling, test_clips: as in the section `data` of a config.
       head: options of the method.
       tuples: options of the methods that compare frame tuples.
+      seed: of the run; names random draws of frames, where `sampling` draws them in a test.
     """
 
     method: str
@@ -41,6 +42,7 @@ class Settings:
     test_clips: int = field(metadata=_LEAST_1)
     head: Any = None
     tuples: TupleOptions = TupleOptions()
+    seed: int = field(default=0, metadata={"min": 0})
 
 
 def settings_of_run(values: Mapping[str, Any]) -> Settings:
@@ -54,6 +56,7 @@ def settings_of_run(values: Mapping[str, Any]) -> Settings:
         raise ConfigError("these are no settings of a run: clip, data or method is missing")
     found = {"method": method} | {k: data[k] for k in _OF_DATA if k in data}
     found |= {k: clip[k] for k in _OF_CLIP if k in clip}
+    found |= {"seed": values["seed"]} if "seed" in values else {}
     parts = {"head": values.get(method, {}), "tuples": values.get("tuples", {})}
     return settings_from_dict(found | parts)
 

@@ -176,5 +176,5 @@ def _hard_episode(
 
 def _clip(experiment: Experiment, part: str, video: int) -> Clip:
     dataset = experiment.dataset
-    frames = picture(dataset.test_clip(part, int(video)))
+    frames = picture(dataset.test_clip(part, int(video))["rgb"])
     return Clip(dataset.splits[part].ids[int(video)], frames)
