@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mdmf_jax.classifier.settings import Settings
+from mdmf_jax.classifier.settings import ClipSettings
 from mdmf_jax.data.episodes.test_clips import ClipRules, read_test_clips
 from mdmf_jax.data.protocols.splits import Split
 from mdmf_jax.data.transforms.pipelines import Pipeline
@@ -51,7 +51,7 @@ class ClipReader:
     """
 
     def __init__(
-        self, settings: Settings, workers: int | None = None, modalities: Sequence[str] = (RGB,)
+        self, settings: ClipSettings, workers: int | None = None, modalities: Sequence[str] = (RGB,)
     ):
         self._pipeline = Pipeline(settings.pipeline, settings.resize, settings.crop)
         self._rules = ClipRules(

@@ -98,6 +98,6 @@ def _looked_into(evaluation, options: argparse.Namespace):
         clip=options.clip,
         data=options.data,
     )
-    experiment, params = load(evaluation, task)
-    analysis = analyse(experiment, params, task_sizes(evaluation, task, EPISODES))
-    return analysis, experiment.config.head
+    opened = load(evaluation, task)
+    analysis = analyse(opened, task_sizes(evaluation, task, EPISODES))
+    return analysis, opened.config.head

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mdmf_jax.errors import ConfigError
-from mdmf_jax.weights.huggingface import demo_clip_path, load_clip
+from mdmf_jax.weights.huggingface import demo_clip_path, load_clip, save_clip
 
 
 class Pretrained(NamedTuple):
@@ -24,6 +24,11 @@ class Pretrained(NamedTuple):
 
 # Readers by the kind that `Encoder.reads` names: folder -> a tuple like `Pretrained`.
 READERS: dict[str, Callable[[Path], Any]] = {"clip": load_clip}
+
+# Writers of the same kinds: folder, and what to write.
+WRITERS: dict[str, Callable[[Path, Any], None]] = {
+    "clip": lambda folder, whole: save_clip(folder, *whole),
+}
 
 # Names that stand for a model that comes with this package.
 PACKAGED: dict[str, Callable[[], Path]] = {"packaged:demo": demo_clip_path}
@@ -48,3 +53,12 @@ def load_pretrained(kind: str, path: str | Path) -> Pretrained | None:
         )
     name = str(path)
     return Pretrained(*READERS[kind](PACKAGED[name]() if name in PACKAGED else Path(path)))
+
+
+def save_pretrained(kind: str, folder: Path, pretrained: Pretrained) -> None:
+    """Writes files that `load_pretrained` reads.
+
+    Raises:
+      WeightsError: the parameters are not those of such a model.
+    """
+    WRITERS[kind](folder, pretrained)

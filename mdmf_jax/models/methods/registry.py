@@ -129,6 +129,27 @@ def build(method: str, options: Any, width: int, tuples: TupleOptions | None = N
     return module(options)
 
 
+def default_sections(method: str) -> dict[str, Any]:
+    """The shared sections that a method reads, with their defaults."""
+    return {"tuples": TupleOptions()} if method in WITH_TUPLES else {}
+
+
+def build_sections(values: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """Shared sections from plain values, every value checked.
+
+    Raises:
+      ConfigError: an unknown section or key, a wrong type or a bad value.
+    """
+    from mdmf_jax.config.fields import build_section, check_known
+
+    for name in values:
+        check_known(name, ["tuples"], place)
+    return {
+        name: build_section(TupleOptions, value, f"{place}.{name}", TUPLE_LIMITS)
+        for name, value in values.items()
+    }
+
+
 def build_method(method: str, options: Any, sections: Mapping[str, Any], width: int) -> nn.Module:
     """The method's module with its options, and the shared sections that it reads.
 
