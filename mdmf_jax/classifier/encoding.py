@@ -102,9 +102,7 @@ def joined(parts: Sequence[Features]) -> Features:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _mean_features(
-    stages: CompiledMethod, videos: Sequence[Mapping[str, np.ndarray]]
-) -> Features:
+def _mean_features(stages: CompiledMethod, videos: Sequence[Mapping[str, np.ndarray]]) -> Features:
     """Features of videos, name -> [N, ...], the mean over the test clips of each.
 
     Args:

@@ -39,9 +39,7 @@ class Model:
         return CompiledMethod(self.few_shot, self.params)
 
 
-def pretrained(
-    path: files.Name, method: str = "otam", encoder: files.Name | None = None
-) -> Model:
+def pretrained(path: files.Name, method: str = "otam", encoder: files.Name | None = None) -> Model:
     """A model from a run's folder, a checkpoint, a CLIP's folder, or "packaged:demo".
 
     Args:

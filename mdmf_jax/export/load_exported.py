@@ -92,9 +92,7 @@ class ExportedModel:
         for name, array in arrays.items():
             shape = (self.frames, self.size, self.size, channels[name])
             if array.dtype != np.uint8 or array.ndim not in (5, 6) or array.shape[-4:] != shape:
-                raise ExportError(
-                    f"clips are {array.dtype} {array.shape}, not uint8 (N, *{shape})"
-                )
+                raise ExportError(f"clips are {array.dtype} {array.shape}, not uint8 (N, *{shape})")
         several = next(iter(arrays.values())).shape[:-4]
         flat = tuple(array.reshape(-1, *array.shape[-4:]) for array in arrays.values())
         program, params = self._programs["encode"], self._params["encoder"]

@@ -13,7 +13,6 @@ import jax.numpy as jnp
 from jax import export
 from jax.export import symbolic_shape
 
-from mdmf_jax.classifier.model import Model, method_of
 from mdmf_jax.errors import ConfigError
 from mdmf_jax.model import FewShotModel
 from mdmf_jax.weights.overlay import divide, merged

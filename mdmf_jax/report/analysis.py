@@ -132,9 +132,7 @@ def _classes_of(table: Table, places: np.ndarray) -> np.ndarray:
     return np.take_along_axis(table["class_ids"], places, axis=1)
 
 
-def _mistakes(
-    dataset: Dataset, split: str, table: Table, prediction: np.ndarray
-) -> list[Mistake]:
+def _mistakes(dataset: Dataset, split: str, table: Table, prediction: np.ndarray) -> list[Mistake]:
     """An example of each of the most frequent confusions, these first."""
     true, taken = _classes_of(table, table["query_labels"]), _classes_of(table, prediction)
     counts = confusion(prediction, table, int(table["class_ids"].max()) + 1)

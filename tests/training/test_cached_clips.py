@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from mdmf_jax.runs.experiment import Experiment
 
 from mdmf_jax.config.config import from_config_dict
 from mdmf_jax.data.episodes.drawing import sample_episode
@@ -12,7 +13,6 @@ from mdmf_jax.data.protocols.splits import Split
 from mdmf_jax.errors import ConfigError
 from mdmf_jax.models.encoders.clip.config import CLIPConfig, TextConfig, VisionConfig
 from mdmf_jax.models.encoders.clip.vision import CLIPVision
-from mdmf_jax.runs.experiment import Experiment
 from mdmf_jax.training.optimizer import join_params, split_params
 
 VIEWS = 4
