@@ -3,10 +3,6 @@
 Nothing in it is ever unpickled, and no checkpoint is needed beside it.
 """
 
-import hashlib
-import json
-import os
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +11,7 @@ import jax
 import numpy as np
 from safetensors.numpy import save
 
+from mdmf_jax import files
 from mdmf_jax.classifier.calibration import SCORES, Calibration
 from mdmf_jax.classifier.model import Model, head_shapes
 from mdmf_jax.classifier.settings import settings_from_dict, settings_to_dict
@@ -22,7 +19,7 @@ from mdmf_jax.classifier.support import SupportClass, SupportSet
 from mdmf_jax.errors import CheckpointError, UserError
 from mdmf_jax.evaluation.provenance import versions
 from mdmf_jax.training.sharding import path_name
-from mdmf_jax.weights.files import read_json, read_safetensors
+from mdmf_jax.weights.files import read_safetensors
 from mdmf_jax.weights.huggingface import load_clip, save_clip
 
 FORMAT = 1
@@ -40,23 +37,10 @@ def save_bundle(
       CheckpointError: something else lies there, or it cannot be written.
     """
     folder = Path(folder).absolute()
-    if folder.exists() and not (folder / NAME).is_file() and not _is_empty(folder):
+    if folder.exists() and not (folder / NAME).is_file() and not files.is_empty(folder):
         raise CheckpointError(f"{folder} exists and is no saved model; give another folder")
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
-    try:
-        temporary.mkdir(parents=True)
+    with files.whole_folder(folder, CheckpointError, replace=True) as temporary:
         _write(temporary, model, support, calibration)
-        if folder.exists():
-            folder.rename(old)
-        temporary.rename(folder)
-    except OSError as error:
-        raise CheckpointError(f"{folder}: cannot be written ({error.strerror or error})") from error
-    finally:
-        if old.exists() and not folder.exists():
-            old.rename(folder)
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def load_bundle(folder: str | Path) -> tuple[Model, SupportSet, Calibration]:
@@ -68,7 +52,7 @@ def load_bundle(folder: str | Path) -> tuple[Model, SupportSet, Calibration]:
     folder = Path(folder)
     if not (folder / NAME).is_file():
         raise CheckpointError(f"{folder}: holds no {NAME}; give the folder of a saved model")
-    content = read_json(folder / NAME)
+    content = files.read_json(folder / NAME, CheckpointError)
     _check_format(folder, content)
     _check_files(folder, content)
     try:
@@ -94,13 +78,13 @@ def _write(folder: Path, model: Model, support: SupportSet, calibration: Calibra
     save_clip(folder / "clip", model.clip.config, params, model.clip.tokenizer)
     leaves = jax.tree_util.tree_leaves_with_path(model.head)
     head = {path_name(path): np.ascontiguousarray(leaf) for path, leaf in leaves}
-    (folder / _FILES[0]).write_bytes(save(head))
+    files.write_whole(folder / _FILES[0], save(head), CheckpointError)
     arrays = {
         f"{number}.{name}": np.ascontiguousarray(getattr(class_, name))
         for number, class_ in enumerate(support.classes.values())
         for name in _ARRAYS
     }
-    (folder / _FILES[1]).write_bytes(save(arrays))
+    files.write_whole(folder / _FILES[1], save(arrays), CheckpointError)
     content = {
         "format": FORMAT,
         "settings": settings_to_dict(model.settings),
@@ -111,12 +95,12 @@ def _write(folder: Path, model: Model, support: SupportSet, calibration: Calibra
         "calibration": asdict(calibration),
         "versions": versions(),
         "files": {
-            path.relative_to(folder).as_posix(): _sha256(path)
+            path.relative_to(folder).as_posix(): files.sha256_of(path, CheckpointError)
             for path in sorted(folder.rglob("*"))
             if path.is_file()
         },
     }
-    (folder / NAME).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    files.write_json(folder / NAME, content, CheckpointError)
 
 
 def _check_format(folder: Path, content: dict[str, Any]) -> None:
@@ -136,7 +120,7 @@ def _check_files(folder: Path, content: dict[str, Any]) -> None:
         path = folder / name
         if ".." in Path(name).parts or not path.is_file():
             raise CheckpointError(f"{path} is missing; fit the model again")
-        if _sha256(path) != expected:
+        if files.sha256_of(path, CheckpointError) != expected:
             raise CheckpointError(f"{path} has changed since it was saved; fit the model again")
 
 
@@ -196,12 +180,3 @@ def _tree(flat: dict[str, np.ndarray]) -> dict[str, Any]:
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return {path_name(path): tuple(leaf.shape) for path, leaf in leaves}
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _is_empty(folder: Path) -> bool:
-    return folder.is_dir() and not any(folder.iterdir())

@@ -1,7 +1,5 @@
 """Writes a model as a folder that runs with jax and numpy alone; see `load_exported`."""
 
-import hashlib
-import json
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -10,12 +8,12 @@ from typing import Any
 import jax
 import numpy as np
 
+from mdmf_jax import files
 from mdmf_jax.classifier.bundle import NAME, load_bundle
 from mdmf_jax.classifier.calibration import Calibration
 from mdmf_jax.classifier.model import Model, pretrained
 from mdmf_jax.classifier.support import SupportSet
-from mdmf_jax.cli.folders import new_folder
-from mdmf_jax.errors import ConfigError
+from mdmf_jax.errors import ConfigError, WeightsError
 from mdmf_jax.evaluation.provenance import versions
 from mdmf_jax.export import load_exported
 from mdmf_jax.export.programs import ENCODER, MOST_SUPPORTS, PLATFORMS, TEXT, programs_of
@@ -63,19 +61,18 @@ def export_model(
             f"exported model, which takes {MOST_SUPPORTS}; fit fewer videos a class"
         )
     programs = programs_of(model, with_texts=not classes)
-    with new_folder(folder) as temporary:
+    with files.whole_folder(folder, WeightsError) as temporary:
         for name, data in programs.items():
-            (temporary / f"{name}.jaxexport").write_bytes(data)
+            files.write_whole(temporary / f"{name}.jaxexport", data, WeightsError)
         np.savez(temporary / "params.npz", **_params(model, with_texts=not classes))
         if support:
             np.savez(temporary / "support.npz", **_support(model, support))
         shutil.copyfile(load_exported.__file__, temporary / "load_exported.py")
         manifest = _manifest(model, classes) | {
             "calibration": asdict(calibration) if calibration else None,
-            "files": {p.name: _sha256(p) for p in sorted(temporary.iterdir())},
+            "files": {p.name: files.sha256_of(p) for p in sorted(temporary.iterdir())},
         }
-        text = json.dumps(manifest, indent=2) + "\n"
-        (temporary / load_exported.MANIFEST).write_text(text, encoding="utf-8")
+        files.write_json(temporary / load_exported.MANIFEST, manifest, WeightsError)
 
 
 def _manifest(model: Model, classes: list[str]) -> dict[str, Any]:
@@ -112,8 +109,3 @@ def _support(model: Model, support: SupportSet) -> dict[str, np.ndarray]:
     tree, mask = support.stacked(model.stages)
     leaves = {f"leaf{i}": np.asarray(x) for i, x in enumerate(jax.tree.leaves(tree))}
     return leaves | {"texts": support.prompts, "mask": mask}
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
+from mdmf_jax import files
 from mdmf_jax.config.config import Config, from_config_dict, to_dict
 from mdmf_jax.errors import CheckpointError, ConfigError
 from mdmf_jax.evaluation import provenance as report, tables
@@ -84,7 +85,7 @@ def evaluate(
     partial = out.with_name(f"{out.name}.partial") if out and first else None
     results = _results(experiment, params, sizes, partial) | {"checkpoint_step": step}
     if partial:
-        report.write_json(out, results)
+        files.write_json(out, results)
         partial.unlink(missing_ok=True)
     _print(console, results, out)
     return results

@@ -13,7 +13,7 @@ from flax.traverse_util import flatten_dict
 
 from mdmf_jax.models.methods import registry as methods
 from mdmf_jax.config.config import Config, to_dict
-from mdmf_jax.data.cache_folder import default_cache
+from mdmf_jax.files import cache_folder
 from mdmf_jax.errors import ConfigError
 from mdmf_jax.evaluation.features.store import FeatureCache, cache_key
 from mdmf_jax.evaluation.features.key import feature_content, part_content
@@ -227,7 +227,7 @@ class Experiment:
     ) -> np.ndarray:
         """The same from disk, where the missing ones are added; see `FeatureCache.features`."""
         config = self.config
-        folder = Path(config.eval.feature_cache or default_cache() / "features")
+        folder = Path(config.eval.feature_cache or cache_folder() / "features")
         content = feature_content(to_dict(config), self._vision.config, encoder_params)
         source, data = self.dataset.source(part), config.data
         videos = part_content(source, data.root, folder, data.workers)

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
+from mdmf_jax import files
 from mdmf_jax.config.config import Config, to_dict
 from mdmf_jax.errors import CheckpointError
 from mdmf_jax.evaluation import provenance as report, tables
@@ -60,7 +61,7 @@ def train_and_evaluate(
         "seconds": _seconds(clock),
     }
     if first:
-        report.write_json(workdir / RESULTS, results)
+        files.write_json(workdir / RESULTS, results)
     _print(console, results, workdir)
     return results, history
 

@@ -1,11 +1,11 @@
 """What the features of a part's videos depend on, for the key under which they are stored."""
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import mdmf_jax
+from mdmf_jax import files
 from mdmf_jax.data.videos.sources import VideoSource
 from mdmf_jax.evaluation.features.contents import ContentTable, video_contents
 from mdmf_jax.evaluation.features.shared import digest
@@ -51,7 +51,7 @@ def part_content(
       DataError: a file cannot be read, or the checksums cannot be stored.
     """
     split = source.split
-    where = hashlib.sha256(source.describe(0).encode()).hexdigest()[:16]
+    where = files.sha256(source.describe(0).encode())[:16]
     table = ContentTable(folder / "contents" / f"{split.part}-{where}.json")
     contents = video_contents(source, root, table, workers)
     table.save()

@@ -6,21 +6,20 @@ any files that together hold all videos will do, so that several processes can s
 A file that is damaged in any way counts as missing.
 """
 
-import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mdmf_jax import files
 from mdmf_jax.errors import DataError
 
 FORMAT = 1
 _VIDEOS = 512  # of a file at most: what an interruption can cost
 _SUFFIX = ".features"
+_KEY = "key.txt"
+UNWRITABLE = "set --config.eval.feature_cache to another folder, or to off"
 
 # Computes the features float32 [N, T, D] of the videos with these numbers [N].
 Compute = Callable[[np.ndarray], np.ndarray]
@@ -28,8 +27,7 @@ Compute = Callable[[np.ndarray], np.ndarray]
 
 def cache_key(content: Mapping[str, Any]) -> str:
     """SHA-256 of everything that features depend on; `content` is plain data for JSON."""
-    text = json.dumps({"format": FORMAT} | dict(content), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return files.digest({"format": FORMAT} | dict(content))
 
 
 class FeatureCache:
@@ -43,14 +41,10 @@ class FeatureCache:
       DataError: the folder cannot be made or written to.
     """
 
-    def __init__(self, root: str | Path, key: str):
-        self._folder, self._key = Path(root) / key[:32], key
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self._folder):
-                pass
-        except OSError as error:
-            raise self._unwritable(error) from error
+    def __init__(self, root: files.Name, key: str):
+        self._folder, self._key = files.path(root) / key[:32], key
+        # Better to fail before the features are computed than after.
+        files.write_whole(self._folder / _KEY, key + "\n", DataError, UNWRITABLE)
 
     def features(self, count: int, compute: Compute, shard: int = 0, shards: int = 1) -> np.ndarray:
         """Features of all videos [V, T, D]; computes and stores those that are missing.
@@ -81,7 +75,7 @@ class FeatureCache:
             if read is not None:
                 yield from ((v, x) for v, x in zip(*read, strict=True) if v < count)
 
-    def _read(self, path: Path) -> tuple[list[int], np.ndarray] | None:
+    def _read(self, path: files.AnyPath) -> tuple[list[int], np.ndarray] | None:
         """Numbers and features of the videos of a file; None if it is damaged."""
         try:
             line, _, data = path.read_bytes().partition(b"\n")
@@ -100,25 +94,10 @@ class FeatureCache:
         header = {"key": self._key, "videos": numbers, "shape": shape}
         header["checksum"] = _checksum(numbers, shape, data)
         name = f"{numbers[0]:07d}-{numbers[-1]:07d}-{len(numbers)}{_SUFFIX}"
-        temporary = None
-        try:
-            handle, temporary = tempfile.mkstemp(dir=self._folder, suffix=".tmp")
-            with os.fdopen(handle, "wb") as file:
-                file.write(json.dumps(header).encode() + b"\n")
-                file.write(data)
-            os.replace(temporary, self._folder / name)
-        except OSError as error:
-            if temporary is not None:
-                Path(temporary).unlink(missing_ok=True)
-            raise self._unwritable(error) from error
-
-    def _unwritable(self, error: OSError) -> DataError:
-        return DataError(
-            f"{self._folder}: features cannot be stored ({error.strerror}); set "
-            "--config.eval.feature_cache to another folder, or to off"
-        )
+        content = json.dumps(header).encode() + b"\n" + data
+        files.write_whole(self._folder / name, content, DataError, UNWRITABLE)
 
 
 def _checksum(videos: list[int], shape: list[int], data: bytes) -> str:
     head = json.dumps([videos, shape]).encode()
-    return hashlib.sha256(head + b"\n" + data).hexdigest()
+    return files.sha256([head, b"\n", data])
