@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mdmf_jax import files
 from mdmf_jax.config.config import from_config_dict
 from mdmf_jax.errors import CheckpointError, ConfigError, DataError
 from mdmf_jax.evaluation.opened import Opened, open_checkpoint, open_untrained
@@ -12,7 +13,6 @@ from mdmf_jax.evaluation.provenance import RESULTS, task_name
 from mdmf_jax.evaluation.task import Task, adapted
 from mdmf_jax.report.events import Curve, read_scalars
 from mdmf_jax.training.checkpoint import FOLDER
-from mdmf_jax.weights.files import read_json
 
 _METRICS = {"accuracy", "interval95", "per_class", "episodes", "way", "shot", "queries"}
 _FACTS = {"settings", "seed", "versions", "hardware"}
@@ -52,7 +52,7 @@ def read_source(path: str | Path, checkpoint: str | Path | None = None) -> Evalu
     path = Path(path)
     if path.is_dir():
         return _of_run(path, Path(checkpoint) if checkpoint else path)
-    content = read_json(path)
+    content = files.read_json(path, DataError)
     if isinstance(content, dict) and "entries" in content:
         from mdmf_jax.comparison.files import read_comparison
 
@@ -95,7 +95,7 @@ def task_sizes(evaluation: Evaluation, task: Task, episodes: int) -> dict[str, A
 def _of_run(folder: Path, checkpoint: Path) -> Evaluation:
     if not (folder / RESULTS).is_file():
         raise DataError(f"{folder}: holds no {RESULTS}; train.py writes it when a run is finished")
-    content = read_json(folder / RESULTS)
+    content = files.read_json(folder / RESULTS, DataError)
     if not isinstance(content, dict) or not (_FACTS | {"test"}) <= content.keys():
         raise DataError(f"{folder / RESULTS}: is not as train.py writes it; finish the run again")
     step = (content.get("validation") or {}).get("step")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from mdmf_jax import files
 from mdmf_jax.comparison import grid_tables
 from mdmf_jax.comparison.plots import heat_map
 from mdmf_jax.errors import DataError
@@ -110,12 +111,8 @@ def _cell(ready: Ready, sizes: dict[str, Any], features: Features) -> dict[str, 
 
 
 def _write(results: dict[str, Any], folder: Path) -> None:
-    try:
-        report.write_json(folder / "grid.json", results)
-        report.write_text(folder / "grid.md", grid_tables.markdown(results))
-        report.write_text(folder / "grid.csv", grid_tables.csv_text(results))
-    except OSError as error:
-        raise DataError(
-            f"{folder}: cannot be written ({error.strerror}); give another --out"
-        ) from None
+    advice = "give another --out"
+    files.write_json(folder / "grid.json", results, DataError, advice)
+    files.write_whole(folder / "grid.md", grid_tables.markdown(results), DataError, advice)
+    files.write_whole(folder / "grid.csv", grid_tables.csv_text(results), DataError, advice)
     heat_map(results, folder)

@@ -1,10 +1,10 @@
 """What the features of a part's videos depend on, for the key under which they are stored."""
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 import mdmf_jax
+from mdmf_jax import files
 from mdmf_jax.config.config import Config, to_dict
 from mdmf_jax.data.videos.sources import VideoSource
 from mdmf_jax.evaluation.features.contents import ContentTable, video_contents
@@ -47,7 +47,7 @@ def split_content(
       DataError: a file cannot be read, or the checksums cannot be stored.
     """
     split = source.split
-    where = hashlib.sha256(source.describe(0).encode()).hexdigest()[:16]
+    where = files.sha256(source.describe(0).encode())[:16]
     table = ContentTable(folder / "contents" / f"{split.name}-{where}.json")
     contents = video_contents(source, root, table, workers)
     table.save()

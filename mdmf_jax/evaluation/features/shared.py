@@ -1,13 +1,13 @@
 """Features of a part's videos, computed once for all that share encoder, data and settings."""
 
-import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
+from mdmf_jax import files
 from mdmf_jax.config.config import Config, to_dict
 
 # Settings that features of test clips do not depend on. All others count as if they did.
@@ -44,12 +44,14 @@ class SharedFeatures:
 
 def digest(params: Any) -> str:
     """SHA-256 of all numbers of a parameter tree, their names and shapes."""
-    found = hashlib.sha256()
+    return files.sha256(_pieces(params))
+
+
+def _pieces(params: Any) -> Iterator[bytes]:
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         leaf = np.ascontiguousarray(leaf)
-        found.update(f"{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}".encode())
-        found.update(leaf.tobytes())
-    return found.hexdigest()
+        yield f"{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}".encode()
+        yield leaf.tobytes()
 
 
 def _relevant(settings: Mapping[str, Any]) -> str:
