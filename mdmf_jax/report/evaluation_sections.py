@@ -1,6 +1,7 @@
 """The parts of a page that an evaluation fills from its own numbers."""
 
 import math
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -82,7 +83,8 @@ def _chart(curve: str, points: Curve) -> LineChart | None:
         return None
     title = _CURVES.get(curve, curve.replace("_", " "))
     step, last = finite[-1]
-    return line_chart(finite, f"{title}: {short(last)} at step {step:,}", title)
+    axis = textwrap.shorten(title, 28, placeholder="…")
+    return line_chart(finite, f"{title}: {short(last)} at step {step:,}", axis)
 
 
 def facts_section(facts: Mapping[str, Any]) -> Section:
