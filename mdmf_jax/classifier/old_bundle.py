@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from mdmf_jax.config.renamed import renamed_section
-
 # Reads (text, features by name, pictures) of a class.
 ReadArrays = Callable[[Mapping[str, np.ndarray], int], tuple]
 
+# Names of options that were others.
+_RENAMED = {"smoothing": "temperature", "tuples": "counts"}
 _CLIPS = ("frames", "resize", "crop", "pipeline", "sampling")
 
 
@@ -22,8 +22,8 @@ def read_format_1(values: Mapping[str, Any]) -> tuple[dict[str, Any], ReadArrays
     method = values["method"]
     settings = {
         "method": method,
-        "head": renamed_section(method, values["head"]),
-        "sections": {"tuples": renamed_section("tuples", values["segments"])},
+        "head": _today(values["head"]),
+        "sections": {"tuples": _today(values["segments"])},
         "encoder": {
             "name": "clip",
             "prompt": values["prompt"],
@@ -40,3 +40,10 @@ def read_format_1(values: Mapping[str, Any]) -> tuple[dict[str, Any], ReadArrays
 def _arrays(arrays: Mapping[str, np.ndarray], number: int) -> tuple:
     features = {"frames": arrays[f"{number}.features"]}
     return arrays[f"{number}.text"], features, arrays[f"{number}.frames"]
+
+
+def _today(options: Mapping[str, Any]) -> dict[str, Any]:
+    renamed = {_RENAMED.get(name, name): value for name, value in options.items()}
+    if renamed.get("matcher") == "segments":
+        renamed["matcher"] = "tuples"
+    return renamed

@@ -9,8 +9,8 @@ import numpy as np
 
 from mdmf_jax.errors import DataError
 from mdmf_jax.files import whole_file
-from mdmf_jax.report.markup import allowed
 from mdmf_jax.report.panels import STYLE, Panel, draw_panels, panel_inches, panel_of
+from mdmf_jax.report.templates import allowed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
