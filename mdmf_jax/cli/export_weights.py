@@ -54,7 +54,7 @@ def _write_programs(options: argparse.Namespace) -> None:
 
     from mdmf_jax.export.writer import export_path
 
-    classes = export_path(options.checkpoint, options.file, clip=options.clip)
+    classes = export_path(options.checkpoint, options.file, encoder=options.clip)
     known = f"{len(classes)} classes" if classes else "no classes"
     print(f"wrote {options.file}: programs for cpu, cuda and tpu, {known}")
 

@@ -81,7 +81,7 @@ def _checkpoint(source: "Source", options: argparse.Namespace) -> tuple[Writer, 
     sized = ("--config.data.crop=", "--config.data.resize=")
     if not options.config and not any(text.startswith(sized) for text in options.settings):
         config = checkpoint.fit_frames(config, clip)
-    checkpoint.check_fit(config, clip)
+    checkpoint.check_fit(config)
     params = published.load(source.tensors, clip, config.head, origin)
     advice = f"test it with python eval.py --checkpoint={options.folder} --data=VIDEOS"
     return lambda folder: checkpoint.write_checkpoint(folder, config, params), advice

@@ -89,13 +89,13 @@ def _looked_into(evaluation, options: argparse.Namespace):
 
     from mdmf_jax.report.analysis import EPISODES, analyse
     from mdmf_jax.report.sources import load, task_sizes
-    from mdmf_jax.runs.evaluate import Task
+    from mdmf_jax.evaluation.task import Task
 
     task = Task(
         way=options.way,
         shot=options.shot,
         episodes=options.episodes,
-        clip=options.clip,
+        encoder=options.clip,
         data=options.data,
     )
     opened = load(evaluation, task)

@@ -20,7 +20,7 @@ from mdmf_jax.errors import DataError
 FORMAT = 2
 _VIDEOS = 512  # of a file at most: what an interruption can cost
 _SUFFIX = ".features"
-_ADVICE = "set --config.eval.feature_cache to another folder, or to off"
+UNWRITABLE = "set --config.eval.feature_cache to another folder, or to off"
 
 Features = dict[str, np.ndarray]
 # Computes the features, name -> float32 [N, ...], of the videos with these numbers [N].
@@ -45,7 +45,7 @@ class FeatureStore:
 
     def __init__(self, root: str | Path, key: str):
         self._folder, self._key = files.path(root) / key[:32], key
-        files.write_whole(self._folder / ".writable", b"", DataError, _ADVICE)
+        files.write_whole(self._folder / ".writable", b"", DataError, UNWRITABLE)
 
     def features(self, count: int, compute: Compute, shard: int = 0, shards: int = 1) -> Features:
         """Features of all videos, name -> [V, ...]; computes and stores those that are missing.
@@ -108,7 +108,7 @@ class FeatureStore:
         header["checksum"] = _checksum(numbers, shapes, data)
         name = f"{numbers[0]:07d}-{numbers[-1]:07d}-{len(numbers)}{_SUFFIX}"
         content = json.dumps(header).encode() + b"\n" + data
-        files.write_whole(self._folder / name, content, DataError, _ADVICE)
+        files.write_whole(self._folder / name, content, DataError, UNWRITABLE)
 
 
 def _rows(features: Features) -> Iterator[Features]:
