@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a protocol (see python -m mdmf_jax splits list), or folders: one's own classes",
     )
     add("--out", required=True, metavar="DIR", help="folder to write, or to go on with")
-    add("--lists", default="", metavar="DIR", help="folder of list files, one for each part")
+    add("--lists", default="", metavar="DIR", help="folder of list files, one for each split")
     add("--size", type=int, default=256, help="short side of the images, pixels (256)")
     add("--quality", type=int, default=95, help="quality of the JPEG files, 1 to 100 (95)")
     add("--workers", type=int, default=os.cpu_count(), help="worker processes (all cores)")
@@ -167,13 +167,13 @@ def _show(
 
 
 def _table(report: "Report", expected: "Expected"):
-    """Prepared and expected videos of each class; those that agree in one line a part."""
+    """Prepared and expected videos of each class; those that agree in one line a split."""
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("part", "class", "prepared", "expected", "failed")
+    table = Table("split", "class", "prepared", "expected", "failed")
     for split, good in zip(report.plan.splits, report.good, strict=True):
-        wanted = expected.counts[split.part]
+        wanted = expected.counts[split.name]
         same, planned = 0, dict(zip(split.folders, split.counts.tolist(), strict=True))
         found = dict(zip(split.folders, good, strict=True))
         for folder in sorted(wanted.keys() | found.keys(), key=list(wanted).index):
@@ -182,13 +182,13 @@ def _table(report: "Report", expected: "Expected"):
                 same += 1
                 continue
             failed = planned.get(folder, 0) - have
-            table.add_row(split.part, escape(folder), f"{have:,}", f"{want:,}", f"{failed:,}")
+            table.add_row(split.name, escape(folder), f"{have:,}", f"{want:,}", f"{failed:,}")
         if same:
             classes = "1 class" if same == 1 else f"{same} classes"
-            table.add_row(split.part, f"{classes} as expected", "", "", "")
+            table.add_row(split.name, f"{classes} as expected", "", "", "")
         failed = int(split.counts.sum()) - sum(good)
         total = sum(wanted.values())
         table.add_row(
-            split.part, "all", f"{sum(good):,}", f"{total:,}", f"{failed:,}", end_section=True
+            split.name, "all", f"{sum(good):,}", f"{total:,}", f"{failed:,}", end_section=True
         )
     return table

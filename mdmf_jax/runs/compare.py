@@ -137,7 +137,7 @@ def _check_same(first, other, first_name: str, other_name: str) -> None:
         if one != two:
             different = sorted(set(one) ^ set(two))
             raise DataError(
-                f"{first_name} and {other_name} have different {what} in the {first.part} part "
+                f"{first_name} and {other_name} have different {what} in the {first.name} part "
                 f"({len(one)} and {len(two)}; for example {different[0]}); compare runs over the "
                 "same data.root, data.splits and data.protocol"
             )

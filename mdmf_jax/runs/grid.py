@@ -85,16 +85,16 @@ def _checked(
         if len(ways) < len(WAYS):
             left = ", ".join(str(way) for way in WAYS if way > classes)
             console.print(
-                f"left out, as the {split.part} part has {classes} classes: way {left}",
+                f"left out, as the {split.name} part has {classes} classes: way {left}",
                 highlight=False,
             )
     if not ways or max(ways) > classes:
         raise DataError(
-            f"{split.part}: has {classes} classes, so --ways can hold numbers up to {classes}"
+            f"{split.name}: has {classes} classes, so --ways can hold numbers up to {classes}"
         )
     if max(shots) + queries > least:
         raise DataError(
-            f"{split.part}: has a class of {least} videos, so with {queries} query videos of a "
+            f"{split.name}: has a class of {least} videos, so with {queries} query videos of a "
             f"class --shots can hold numbers up to {least - queries}"
         )
     return ways

@@ -21,17 +21,17 @@ def coded():
 
 @pytest.fixture
 def kinetics(tmp_path, coded):
-    """Two videos of one class of each part; the lists name a third, and one of another class."""
+    """Two videos of one class of each split; the lists name a third, and one of another class."""
     protocol = load("kinetics_cmn")
-    for part in ("train", "val", "test"):
-        here, other = [class_.folder for class_ in protocol.classes_of(part)][:2]
+    for split in ("train", "val", "test"):
+        here, other = [class_.folder for class_ in protocol.classes_of(split)][:2]
         lines = [f"{here}/one", f"{here}/two two", f"{here}/gone", f"{other}/gone too"]
         for name in ("one", "two_two"):
             path = tmp_path / "videos" / here.replace(" ", "_") / f"{name}.mp4"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(coded)
         (tmp_path / "lists").mkdir(exist_ok=True)
-        (tmp_path / "lists" / f"{part}list.txt").write_text("\n".join(lines))
+        (tmp_path / "lists" / f"{split}list.txt").write_text("\n".join(lines))
     return tmp_path
 
 
@@ -62,9 +62,9 @@ def test_protocol_with_videos_missing_and_broken(kinetics, capsys, monkeypatch):
     printed = capsys.readouterr().out
     table = rows(printed)
     protocol = load("kinetics_cmn")
-    for part in ("train", "val", "test"):
-        classes = protocol.classes_of(part)
-        lines = [row for row in table if row[0] == part]
+    for split in ("train", "val", "test"):
+        classes = protocol.classes_of(split)
+        lines = [row for row in table if row[0] == split]
         counts = {row[1]: row[2:4] for row in lines}
         assert len(lines) == len(classes) + 1  # no class is complete
         assert counts[classes[1].folder] == ("0", str(classes[1].count))

@@ -1,7 +1,7 @@
 """List files of few-shot protocols: reading all their formats, and writing one.
 
 Formats, one video a line: `class/video` (CMN, ARN, TRX), `126/78687` (official label number),
-`test18/78687` (number of the class within the part), `test18//path/class/video.avi` (CLIP-FSAR).
+`test18/78687` (number of the class within the split), `test18//path/class/video.avi` (CLIP-FSAR).
 """
 
 import hashlib
@@ -16,7 +16,6 @@ from mdmf_jax.data.protocols.protocol import Protocol, ProtocolClass
 from mdmf_jax.data.videos.video import SUFFIXES
 from mdmf_jax.errors import DataError
 
-PARTS = ("train", "val", "test")
 MAX_BYTES = 64 * 2**20
 MAX_LINE = 4096
 
@@ -25,12 +24,12 @@ _NUMBERED = re.compile(r"(train|val|test)(\d{1,4})/(/?)(.+)")
 
 @dataclass(frozen=True)
 class ListedVideo:
-    """One line. `part_prefix` is "test" and `number` 12 for `test12/...`, else "" and None.
+    """One line. `split_prefix` is "test" and `number` 12 for `test12/...`, else "" and None.
 
     `class_text` is what stands for the class: its folder, or `test12` if the line has no folder.
     """
 
-    part_prefix: str
+    split_prefix: str
     class_text: str
     video: str
     line: int
@@ -84,10 +83,10 @@ def classes_of_entries(parsed: ParsedList, protocol: Protocol) -> tuple[Protocol
     """
     known: dict[tuple[str, int | None, str], ProtocolClass | None] = {}
     for entry in parsed.entries:
-        key = (entry.part_prefix, entry.number, entry.class_text)
+        key = (entry.split_prefix, entry.number, entry.class_text)
         if key not in known:
             known[key] = _class_of(entry, protocol, f"{parsed.path}, line {entry.line}")
-    return tuple(known[e.part_prefix, e.number, e.class_text] for e in parsed.entries)
+    return tuple(known[e.split_prefix, e.number, e.class_text] for e in parsed.entries)
 
 
 def require_classes(parsed: ParsedList, protocol: Protocol) -> tuple[ProtocolClass, ...]:
@@ -171,12 +170,12 @@ def _entry(text: str, line: int, where: str) -> ListedVideo:
 
 def _class_of(entry: ListedVideo, protocol: Protocol, where: str) -> ProtocolClass | None:
     found = protocol.find(entry.class_text)
-    if not entry.part_prefix:
+    if not entry.split_prefix:
         return found
-    numbered = protocol.find(f"{entry.part_prefix}{entry.number}")
+    numbered = protocol.find(f"{entry.split_prefix}{entry.number}")
     if found and numbered and found is not numbered:
         raise DataError(
             f"{where}: folder {entry.class_text!r} is {found.name!r}, but number"
-            f" {entry.part_prefix}{entry.number} is {numbered.name!r}; correct the line"
+            f" {entry.split_prefix}{entry.number} is {numbered.name!r}; correct the line"
         )
     return found or numbered

@@ -52,7 +52,7 @@ def part_content(
     """
     split = source.split
     where = hashlib.sha256(source.describe(0).encode()).hexdigest()[:16]
-    table = ContentTable(folder / "contents" / f"{split.part}-{where}.json")
+    table = ContentTable(folder / "contents" / f"{split.name}-{where}.json")
     contents = video_contents(source, root, table, workers)
     table.save()
-    return {"part": split.part, "ids": list(split.ids), "contents": contents}
+    return {"part": split.name, "ids": list(split.ids), "contents": contents}

@@ -23,8 +23,10 @@ def class_tree(root, protocol, rename=lambda folder: folder, videos=("v2.avi", "
 def test_classes_of_a_part_come_from_the_protocol(tmp_path):
     protocol = protocols.load("hmdb51_arn")
     class_tree(tmp_path, protocol)
-    splits = {part: load_split(tmp_path, "", part, protocol) for part in ("train", "val", "test")}
-    assert {part: len(split.folders) for part, split in splits.items()} == {
+    splits = {
+        split: load_split(tmp_path, "", split, protocol) for split in ("train", "val", "test")
+    }
+    assert {name: len(split.folders) for name, split in splits.items()} == {
         "train": 31,
         "val": 10,
         "test": 10,

@@ -87,7 +87,7 @@ def test_all_frames(sources):
 def test_same_episodes(sources):
     def drawn(source):
         counts = source.split.counts
-        options = {"way": 2, "shot": 1, "queries": 2, "seed": 3, "part": "val", "index": 9}
+        options = {"way": 2, "shot": 1, "queries": 2, "seed": 3, "split": "val", "index": 9}
         return sample_episode(counts, **options)
 
     first, *others = map(drawn, sources.values())
@@ -182,7 +182,7 @@ def test_damaged_prepared_data(copy):
     shard.unlink()
     with pytest.raises(DataError, match="00001-of-00003: no such file"):
         Shards(copy, "val").frames(5, [0])
-    with pytest.raises(DataError, match="has no part 'train'"):
+    with pytest.raises(DataError, match="has no split 'train'"):
         Shards(copy, "train")
 
 
