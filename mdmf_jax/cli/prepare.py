@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mdmf_jax.errors import DataError
+from mdmf_jax.cli.old_flags import add_old_flag
+from mdmf_jax.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,8 +20,8 @@ STOPPED = 130  # exit code after Ctrl-C, as of programs that the signal ends
 SUMMARY = "Decode videos once, into a folder that loads several times faster."
 DETAILS = """\
 examples:
-  python -m mdmf_jax prepare --videos hmdb51 --split hmdb51_arn --out hmdb51_prepared
-  python -m mdmf_jax prepare --videos mine --split folders --out mine_prepared
+  python -m mdmf_jax prepare --videos hmdb51 --protocol hmdb51_arn --out hmdb51_prepared
+  python -m mdmf_jax prepare --videos mine --protocol folders --out mine_prepared
   python train.py --config=configs/hmdb51.py --config.data.root=hmdb51_prepared
 
 Stop it at any time; the same command goes on where it was. DIR/failed.csv lists the videos that
@@ -33,11 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--videos", required=True, metavar="DIR", help="folder of video files or frame folders")
     add(
-        "--split",
-        required=True,
+        "--protocol",
         metavar="NAME",
-        help="a protocol (see python -m mdmf_jax splits list), or folders: one's own classes",
+        help="see python -m mdmf_jax splits list; or folders: one's own classes (required)",
     )
+    add_old_flag(parser, "--split", "--protocol")
     add("--out", required=True, metavar="DIR", help="folder to write, or to go on with")
     add("--lists", default="", metavar="DIR", help="folder of list files, one for each split")
     add("--size", type=int, default=256, help="short side of the images, pixels (256)")
@@ -73,7 +74,9 @@ def run(options: argparse.Namespace) -> int:
     from mdmf_jax.data.prepare.expected import load_expected
     from mdmf_jax.data.prepare.run import prepare
 
-    expected = load_expected(options.videos, options.split, options.lists)
+    if options.protocol is None:
+        raise ConfigError("--protocol is missing; give the name of a protocol, or folders")
+    expected = load_expected(options.videos, options.protocol, options.lists)
     limits = Limits(options.timeout, options.memory_limit, options.min_frames, options.max_frames)
     try:
         with _ProgressBar() as progress:

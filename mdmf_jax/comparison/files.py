@@ -39,7 +39,7 @@ def read_comparison(file: Path) -> dict[str, Any]:
     """The content of a compare.json.
 
     Raises:
-      DataError: it cannot be read, or is no such file.
+      DataError: it cannot be read, or is not such a file.
     """
     try:
         results = json.loads(Path(file).read_text(encoding="utf-8"))

@@ -113,7 +113,7 @@ def _pair(row: list[str], known: dict[str, int], where: str, split: Split) -> tu
     places = []
     for name in row:
         if class_name(name.strip()) not in known:
-            raise DataError(f"{where}: {name.strip()!r} is no class of the {split.name} split")
+            raise DataError(f"{where}: {name.strip()!r} is not a class of the {split.name} split")
         places.append(known[class_name(name.strip())])
     if places[0] == places[1]:
         raise DataError(f"{where}: names one class twice; a pair is two classes")

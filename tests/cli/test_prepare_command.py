@@ -38,7 +38,7 @@ def kinetics(tmp_path, coded):
 def command(folder, *more):
     return [
         "prepare", f"--videos={folder / 'videos'}", f"--lists={folder / 'lists'}",
-        "--split=kinetics_cmn", f"--out={folder / 'out'}", "--size=32", "--workers=1", *more,
+        "--protocol=kinetics_cmn", f"--out={folder / 'out'}", "--size=32", "--workers=1", *more,
     ]  # fmt: skip
 
 
@@ -86,7 +86,7 @@ def test_protocol_with_videos_missing_and_broken(kinetics, capsys, monkeypatch):
 @pytest.mark.parametrize(
     "change, message",
     [
-        ("--split=kinetics", "kinetics_cmn"),
+        ("--protocol=kinetics", "kinetics_cmn"),
         ("--videos=/no/such/folder", "/no/such/folder"),
         ("--workers=0", "--workers=0 is out of range"),
         ("--lists=", "lists of videos"),
@@ -96,6 +96,16 @@ def test_wrong_arguments(kinetics, capsys, change, message):
     assert main(command(kinetics, change)) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("error: ") and message in error
+
+
+def test_the_protocol_is_required_and_has_an_older_name(kinetics, capsys):
+    without = [word for word in command(kinetics) if not word.startswith("--protocol")]
+    assert main(without) == 2
+    assert "error: --protocol is missing; give the name" in capsys.readouterr().err
+    assert main([*without, "--split=no_such"]) == 2
+    warning, error = capsys.readouterr().err.splitlines()
+    assert warning == "warning: --split is now --protocol; use that name"
+    assert error.startswith("error: protocol 'no_such' is unknown")
 
 
 def test_prepared_data_are_not_prepared_again(kinetics, capsys):
@@ -109,7 +119,7 @@ def test_ctrl_c_stops_and_the_same_command_goes_on(tmp_path, coded, repository):
         path = tmp_path / "videos" / "test" / "class" / f"{number:03d}.mp4"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(coded)
-    arguments = ["prepare", f"--videos={tmp_path / 'videos'}", "--split=folders"]
+    arguments = ["prepare", f"--videos={tmp_path / 'videos'}", "--protocol=folders"]
     arguments += [f"--out={tmp_path / 'out'}", "--size=32", "--workers=1"]
     process = subprocess.Popen(
         [sys.executable, "-m", "mdmf_jax", *arguments], start_new_session=True, cwd=repository,

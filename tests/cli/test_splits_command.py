@@ -160,7 +160,7 @@ def test_import(splits, made, tmp_path):
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["a run/r1", "fly/f1"], "line 2: 'fly' is no class of made"),
+        (["a run/r1", "fly/f1"], "line 2: 'fly' is not a class of made"),
         (["a run/r1", "a run/r2", "jump/j1"], "line 3: class 'jump' is for train, not test"),
         (["a run/../x"], "line 1: 'a run/../x' is not a path within the data set"),
     ],

@@ -18,7 +18,7 @@ def videos_of_folders(
     """The videos in root/split/class.
 
     Raises:
-      DataError: there are no such folders, or one is no class of the split in the protocol.
+      DataError: there are no such folders, or one is not a class of the split in the protocol.
     """
     if not (root / split).is_dir():
         raise DataError(
@@ -32,7 +32,7 @@ def videos_of_folders(
             known = protocol.find(folder)
             if known is None or known.split != split:
                 raise DataError(
-                    f"{root / split / folder}: is no {split} class of {protocol.name};"
+                    f"{root / split / folder}: is not a {split} class of {protocol.name};"
                     " move the folder away or leave data.protocol empty"
                 )
             class_ = known.folder

@@ -99,7 +99,7 @@ def require_classes(parsed: ParsedList, protocol: Protocol) -> tuple[ProtocolCla
     for entry, class_ in zip(parsed.entries, classes, strict=True):
         if class_ is None:
             raise DataError(
-                f"{parsed.path}, line {entry.line}: {entry.class_text!r} is no class of"
+                f"{parsed.path}, line {entry.line}: {entry.class_text!r} is not a class of"
                 f" {protocol.name}"
             )
     return tuple(class_ for class_ in classes if class_ is not None)
@@ -135,13 +135,13 @@ def _read(path: Path) -> bytes:
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     if len(content) > MAX_BYTES:
-        raise DataError(f"{path}: is larger than 64 MB; this is no list of videos")
+        raise DataError(f"{path}: is larger than 64 MB; this is not a list of videos")
     return content
 
 
 def _text(raw: bytes, where: str) -> str:
     if len(raw) > MAX_LINE:
-        raise DataError(f"{where}: is longer than {MAX_LINE} bytes; this is no list of videos")
+        raise DataError(f"{where}: is longer than {MAX_LINE} bytes; this is not a list of videos")
     try:
         text = raw.decode("utf-8").strip()
     except UnicodeDecodeError as error:

@@ -98,7 +98,7 @@ def check_file(path: str | Path, protocol: Protocol, split: str | None = None) -
     """Compares a list file with a split of the protocol.
 
     Raises:
-      DataError: the file is no list, or nothing tells its split.
+      DataError: the file is not a list, or nothing tells its split.
     """
     parsed = parse_list(path)
     split = split_of(parsed, protocol, split)

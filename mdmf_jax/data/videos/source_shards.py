@@ -28,7 +28,7 @@ class Shards:
       seconds: duration of each video, [V]; 0 where unknown.
 
     Raises:
-      DataError: the folder is no prepared data set, has no such split, or is damaged.
+      DataError: the folder is not a prepared data set, has no such split, or is damaged.
     """
 
     def __init__(self, directory: str | Path, split: str) -> None:

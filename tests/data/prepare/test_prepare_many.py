@@ -31,7 +31,7 @@ def root(tmp_path_factory):
 
 def command(root, out, workers):
     settings = ["--size=48", "--timeout=10", "--max-frames=300", "--max-failed=0.05"]
-    program = [sys.executable, "-m", "mdmf_jax", "prepare", "--split=folders"]
+    program = [sys.executable, "-m", "mdmf_jax", "prepare", "--protocol=folders"]
     return [*program, f"--videos={root}", f"--out={out}", f"--workers={workers}", *settings]
 
 

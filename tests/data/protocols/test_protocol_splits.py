@@ -114,7 +114,7 @@ def test_lists_that_do_not_fit(tmp_path):
     with pytest.raises(DataError, match="line 2: 'walk' is a train class of hmdb51_arn"):
         load_split(tmp_path, tmp_path, "test", protocol)
     (tmp_path / "testlist03.txt").write_text("run/1\nfly/1\n")
-    with pytest.raises(DataError, match="line 2: 'fly' is no class of hmdb51_arn"):
+    with pytest.raises(DataError, match="line 2: 'fly' is not a class of hmdb51_arn"):
         load_split(tmp_path, tmp_path, "test", protocol)
     (tmp_path / "testlist03.txt").write_text("run/1\ntest3/1\n")
     with pytest.raises(DataError, match=r"line 2: names its class by a number \(test3\)"):

@@ -151,7 +151,7 @@ def test_damaged_frame_folders(tmp_path):
     cut = (tmp_path / "cut.png").read_bytes()[:1000]
     cases = {
         "empty": ({}, "holds no .jpg or .png images"),
-        "text": ({"1.jpg": b"hello", "2.jpg": small}, "1.jpg: is no JPEG or PNG image"),
+        "text": ({"1.jpg": b"hello", "2.jpg": small}, "1.jpg: is not a JPEG or PNG image"),
         "damaged": ({"1.png": cut, "2.png": small}, "1.png: is damaged"),
         "uneven": ({"1.png": small, "2.png": large}, "differ in size"),
     }
