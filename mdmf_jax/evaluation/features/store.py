@@ -18,7 +18,7 @@ import numpy as np
 
 from mdmf_jax.errors import DataError
 
-FORMAT = 1
+FORMAT = 2  # of 1 are features of test clips that were drawn by the names of the videos
 _VIDEOS = 512  # of a file at most: what an interruption can cost
 _SUFFIX = ".features"
 
