@@ -26,7 +26,7 @@ def check_address(address: str) -> None:
         host = parts.hostname or ""
     except ValueError as error:
         raise DataError(
-            f"{address!r} is not an address ({error}); use https://HOST/PATH"
+            f"{address!r} is not an address ({error}); give https://HOST/PATH"
         ) from error
     if not host or parts.scheme not in ("http", "https"):
         raise DataError(f"{address!r} is not a web address; give https://HOST/PATH")

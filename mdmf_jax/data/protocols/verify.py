@@ -195,7 +195,9 @@ def _nearest(
         if known_split != split:
             continue
         differs = tuple(
-            folder for folder in sorted(known | counts) if known.get(folder) != counts.get(folder)
+            folder
+            for folder in sorted({*known, *counts})
+            if known.get(folder) != counts.get(folder)
         )
         distance = sum(
             abs(known.get(folder, (0,))[0] - counts.get(folder, (0,))[0]) for folder in differs

@@ -57,4 +57,4 @@ def drop_short(source: VideoSource, frames: int, workers: int) -> VideoSource:
             f"{source.split.name}: no video has {frames} frames;"
             " lower data.frames or set data.short_videos=repeat"
         )
-    return Selection(source, items)
+    return Selection(source, items.tolist())

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -112,7 +113,7 @@ class _ShardFiles:
     def __init__(self, files: list[Path], records: list[int]) -> None:
         self._files = files
         self._ends = list(accumulate(records))
-        self._readers: dict[int, object] = {}
+        self._readers: dict[int, Any] = {}
         self._lock = threading.Lock()
 
     def read(self, number: int) -> bytes:
