@@ -17,7 +17,7 @@ from mdmf_jax.training.sharding import device_mesh
 from mdmf_jax.training.state import StateMaker
 from mdmf_jax.training.steps import make_train_step
 
-CLASSES = 31  # of HMDB51's training part
+CLASSES = 31  # of HMDB51's training split
 
 
 @dataclass(frozen=True)

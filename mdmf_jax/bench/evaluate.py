@@ -33,7 +33,7 @@ CHUNK = 50  # episodes computed at once, the default of eval.chunk
 
 
 def hmdb51_split() -> Split:
-    """The test part's classes and numbers of videos; there are no files behind it."""
+    """The test split's classes and numbers of videos; there are no files behind it."""
     videos = tuple(tuple(f"{c}/{i:03d}.avi" for i in range(n)) for c, n in HMDB51_TEST.items())
     names = tuple(HMDB51_TEST)
     return Split("test", names, names, videos)
@@ -58,7 +58,7 @@ def measure(
 
     Args:
       queries: query videos of each class.
-      split: classes and videos, by default those of HMDB51's test part.
+      split: classes and videos, by default those of HMDB51's test split.
 
     Raises:
       ConfigError: no such method.
