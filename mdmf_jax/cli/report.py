@@ -87,9 +87,9 @@ def _looked_into(evaluation, options: argparse.Namespace):
     if options.numbers_only:
         return None, None
 
+    from mdmf_jax.evaluation.task import Task
     from mdmf_jax.report.analysis import EPISODES, analyse
     from mdmf_jax.report.sources import load, task_sizes
-    from mdmf_jax.evaluation.task import Task
 
     task = Task(
         way=options.way,

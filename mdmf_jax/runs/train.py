@@ -191,9 +191,7 @@ def _train(
         )
 
 
-def resume(
-    run: TrainRun, checkpoints: Checkpoints, console: Console
-) -> tuple[int, TrainState]:
+def resume(run: TrainRun, checkpoints: Checkpoints, console: Console) -> tuple[int, TrainState]:
     """The newest checkpoint's step and state, or 0 and a new state.
 
     Raises:
