@@ -8,7 +8,7 @@ from typing import Any
 from mdmf_jax.config.config import from_config_dict
 from mdmf_jax.errors import CheckpointError, ConfigError, DataError
 from mdmf_jax.evaluation.provenance import task_name
-from mdmf_jax.report.events import Curve, read_scalars
+from mdmf_jax.report.events import Curve, read_curves
 from mdmf_jax.runs.evaluate import Task, adapted, load_checkpoint
 from mdmf_jax.runs.experiment import Experiment
 from mdmf_jax.runs.train import RESULTS
@@ -108,7 +108,7 @@ def _of_run(folder: Path, checkpoint: Path) -> Evaluation:
     part = content["settings"]["eval"]["part"]
     facts = {name: content[name] for name in (*_FACTS, "validation", "seconds") if name in content}
     trained = None if step is None else checkpoint
-    curves = read_scalars(folder / "tensorboard")
+    curves = read_curves(folder)
     return Evaluation(content["test"], content.get("untrained", {}), part, facts, trained, curves)
 
 
@@ -120,7 +120,7 @@ def _of_file(path: Path, content: dict[str, Any], checkpoint: str | Path | None)
     metrics = {k: content[k] for k in (*sorted(_METRICS), "prompt_accuracy") if k in content}
     tasks = {task_name(content["way"], content["shot"]): metrics}
     facts = {name: content[name] for name in _FACTS}
-    curves = read_scalars(run / "tensorboard") if step is not None else {}
+    curves = read_curves(run) if step is not None else {}
     return Evaluation(tasks, {}, content["part"], facts, found, curves)
 
 
@@ -145,7 +145,7 @@ def entry_evaluation(
     metrics |= {k: task[k] for k in ("way", "shot", "queries", "episodes")}
     facts = {k: results[k] for k in ("versions", "hardware")}
     facts |= {"settings": entry["settings"], "seed": task["seed"]}
-    curves = read_scalars(Path(place) / "tensorboard") if place else {}
+    curves = read_curves(Path(place)) if place else {}
     tasks = {task_name(task["way"], task["shot"]): metrics}
     checkpoint = Path(place) if place else None
     return Evaluation(tasks, {}, task["part"], facts, checkpoint, curves)
