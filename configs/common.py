@@ -245,6 +245,8 @@ def _train() -> ConfigDict:
     train.micro_batch = 0  # most episodes that a device computes at once; 0: all (more memory)
     train.remat = False  # compute encoder blocks again in the backward pass (less memory)
     train.cached_clips = 0  # features of so many random clips a video, made once; frozen encoder
+    train.profile_from = 0  # first step of a trace in WORKDIR/profile; 0: none
+    train.profile_steps = 3  # steps that it records
     return train
 
 

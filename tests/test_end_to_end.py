@@ -15,6 +15,7 @@ from mdmf_jax.runs.evaluate import evaluate
 from mdmf_jax.runs.train import make_run, train_and_evaluate
 from mdmf_jax.training import trainer
 from mdmf_jax.training.checkpoint import FOLDER, Checkpoints
+from mdmf_jax.training.scalars import METRICS, read_metrics
 from mdmf_jax.training.sharding import device_mesh
 
 
@@ -72,6 +73,21 @@ def test_what_is_printed(finished_run):
                  "20 episodes each", "50.0%", "results.json"):  # fmt: skip
         assert text in finished_run.printed
     assert any(path.name.startswith("events") for path in finished_run.folder.glob("tensorboard/*"))
+
+
+def test_metrics_of_every_logged_step_are_lines(finished_run):
+    found = list(read_metrics(finished_run.folder / METRICS))
+    train = [line for line in found if line["kind"] == "train"]  # every step is logged
+    assert [line["step"] for line in train] == [row["step"] for row in finished_run.history]
+    for line, row in zip(train, finished_run.history, strict=True):
+        assert line["metrics"].pop("episodes_per_second") > 0
+        assert line["metrics"] == {name: row[name] for name in row.keys() - {"step"}}
+        assert line["metrics"]["gradient_norm"] > 0 and line["metrics"]["parameter_norm"] > 0
+    validated = [line for line in found if line["kind"] == "validation"]
+    assert validated[-1]["step"] == 4
+    chosen = finished_run.results["validation"]
+    accuracies = {line["step"]: line["metrics"]["accuracy"] for line in validated}
+    assert accuracies[chosen["step"]] == chosen["accuracy"]
 
 
 def test_same_seed_same_numbers_and_resuming_changes_nothing(finished_run, settings, tmp_path):

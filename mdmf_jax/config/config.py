@@ -88,6 +88,8 @@ class TrainSection:
     micro_batch: int = _at_least(0)
     remat: bool
     cached_clips: int = _at_least(0)
+    profile_from: int = _at_least(0)
+    profile_steps: int = _at_least(1)
 
     @property
     def allowed_to_skip(self) -> int:

@@ -15,6 +15,8 @@ MAY_CHANGE = (
     "train.shard_params",
     "train.micro_batch",
     "train.remat",
+    "train.profile_from",
+    "train.profile_steps",
     "encoder.attention",
     "eval.*",
     "data.root",
