@@ -47,7 +47,7 @@ def default_method(name: str, width: int) -> FewShotMethod:
     Raises:
       ConfigError: no such method.
     """
-    return methods.build(name, methods.config_class(name)(), width)
+    return methods.build_method(name, methods.config_class(name)(), {}, width)
 
 
 def init_head(method: FewShotMethod, width: int, frames: int) -> Callable[[jax.Array], Any]:

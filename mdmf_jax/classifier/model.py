@@ -46,7 +46,7 @@ class Model:
 def method_of(settings: Settings, clip: LoadedCLIP) -> nn.Module:
     """The method's module."""
     width = clip.config.projection_dim
-    return methods.build(settings.method, settings.head, width, settings.tuples)
+    return methods.build_method(settings.method, settings.head, settings.sections, width)
 
 
 def head_shapes(settings: Settings, clip: LoadedCLIP) -> Any:

@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> None:
     settings = experiment.config.eval
     if settings.feature_cache == "off":
         raise ConfigError("eval.feature_cache is off; set it to a folder, or give --cache=DIR")
-    part = options.part or settings.part
+    part = options.part or settings.split
     features = experiment.stored_features(
         params["encoder"], part, options.shard, options.num_shards
     )

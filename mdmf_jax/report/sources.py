@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mdmf_jax.config.config import from_config_dict
+from mdmf_jax.config.config import from_stored
 from mdmf_jax.errors import CheckpointError, ConfigError, DataError
 from mdmf_jax.evaluation.provenance import task_name
 from mdmf_jax.report.events import Curve, read_scalars
@@ -79,7 +79,7 @@ def load(evaluation: Evaluation, task: Task) -> tuple[Experiment, Any]:
             )
         experiment, params, _, _ = load_checkpoint(evaluation.checkpoint, task)
         return experiment, params
-    experiment = Experiment(adapted(from_config_dict(evaluation.facts["settings"]), task))
+    experiment = Experiment(adapted(from_stored(evaluation.facts["settings"]), task))
     return experiment, experiment.new_state().params
 
 

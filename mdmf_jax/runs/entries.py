@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from mdmf_jax.config.config import Config, from_config_dict, to_dict
+from mdmf_jax.config.config import Config, from_stored, to_dict
 from mdmf_jax.errors import ConfigError
 from mdmf_jax.runs.experiment import Experiment
 from mdmf_jax.runs.evaluate import Task, adapted, load_checkpoint
@@ -54,7 +54,7 @@ def entry_config(entry: Entry, task: Task) -> Config:
     folder, step = locate(entry.checkpoint)
     with Checkpoints(folder) as checkpoints:
         step = checkpoints.best() if step is None else step
-        return adapted(from_config_dict(checkpoints.settings(step)), task)
+        return adapted(from_stored(checkpoints.settings(step)), task)
 
 
 def make_ready(

@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
-from mdmf_jax.config.config import Config, from_config_dict, to_dict
+from mdmf_jax.config.config import Config, from_stored, to_dict
 from mdmf_jax.errors import CheckpointError, ConfigError
 from mdmf_jax.evaluation import provenance as report, tables
 from mdmf_jax.runs.experiment import Experiment
@@ -38,7 +38,7 @@ class Task:
     def sizes(self, config: Config) -> dict[str, Any]:
         """part, way, shot, queries, episodes and seed, with the config's where None is given."""
         default = {
-            "part": config.eval.part,
+            "part": config.eval.split,
             "way": config.eval.way,
             "shot": config.episode.shot,
             "queries": config.eval.queries,
@@ -115,7 +115,7 @@ def load_checkpoint(
         step = checkpoints.best() if step is None else step
         if config is not None:
             checkpoints.check(step, to_dict(config))
-        config = config or from_config_dict(checkpoints.settings(step))
+        config = config or from_stored(checkpoints.settings(step))
         experiment = Experiment(adapted(config, task))
         params = checkpoints.restore(step, experiment.abstract_state).params
     return experiment, params, step, folder.parent if folder.name == FOLDER else folder

@@ -52,7 +52,9 @@ class Experiment:
         clip = _load_clip(config)
         self._vision = _image_tower(config, clip)
         self._width = clip.config.projection_dim
-        self._method = methods.build(config.method, config.head, self._width, config.tuples)
+        self._method = methods.build_method(
+            config.method, config.head, config.sections, self._width
+        )
         self._optimizer = optimizer_of(config.train)
         self._make_state = StateMaker(
             self._init_head,

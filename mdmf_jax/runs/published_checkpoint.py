@@ -13,10 +13,9 @@ from ml_collections import config_flags
 import mdmf_jax
 from mdmf_jax.cli import flags as command_line
 from mdmf_jax.models.methods import registry as methods
-from mdmf_jax.config.config import Config, from_config_dict, to_dict
+from mdmf_jax.config.config import Config, from_stored, to_dict
 from mdmf_jax.errors import ConfigError
 from mdmf_jax.runs.experiment import PACKAGED_CLIPS
-from mdmf_jax.models.methods.checks import uses_tuples
 from mdmf_jax.models.encoders.clip.config import CLIPConfig
 from mdmf_jax.training.checkpoint import Checkpoints, FOLDER, locate
 from mdmf_jax.training.optimizer import optimizer_of, split_params
@@ -70,7 +69,7 @@ def check_fit(config: Config, clip: CLIPConfig) -> None:
             f"data.crop is {config.data.crop}, but the CLIP in {config.encoder.path} takes images of "
             f"{clip.vision.image_size} pixels"
         )
-    methods.build(config.method, config.head, clip.projection_dim)
+    methods.build_method(config.method, config.head, config.sections, clip.projection_dim)
 
 
 def write_checkpoint(folder: Path, config: Config, params: Mapping[str, Any]) -> None:
@@ -104,7 +103,7 @@ def read_checkpoint(path: str | Path, clip: str | None = None) -> tuple[Config, 
     folder, step = locate(path)
     with Checkpoints(folder) as checkpoints:
         step = checkpoints.best() if step is None else step
-        config = from_config_dict(checkpoints.settings(step))
+        config = from_stored(checkpoints.settings(step))
         abstract = _abstract_state(config, clip_config(clip or config.encoder.path))
         return config, jax.device_get(checkpoints.restore(step, abstract).params)
 
@@ -115,7 +114,7 @@ def _abstract_state(config: Config, clip: CLIPConfig) -> TrainState:
         raise ConfigError(
             f"the method {config.method} has no published form; known are {', '.join(PUBLISHED)}"
         )
-    if uses_tuples(config.method, config.head):
+    if getattr(config.head, "matcher", "") == "tuples":
         raise ConfigError(f"{config.method}.matcher is 'tuples', which has no published form")
     template = PUBLISHED[config.method].template(clip, config.head)
     maker = StateMaker(

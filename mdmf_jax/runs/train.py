@@ -90,7 +90,7 @@ def evaluate_shots(experiment: Experiment, params: Mapping[str, Any]) -> dict[st
     return {
         report.task_name(settings.way, shot): experiment.evaluate(
             params,
-            settings.part,
+            settings.split,
             way=settings.way,
             shot=shot,
             queries=settings.queries,
@@ -108,7 +108,7 @@ def _check_episodes(experiment: Experiment) -> None:
     check("train", episode.way, episode.shot, episode.queries)
     check("val", settings.way, episode.shot, settings.queries)
     for shot in settings.shots:
-        check(settings.part, settings.way, shot, settings.queries)
+        check(settings.split, settings.way, shot, settings.queries)
 
 
 def _train(

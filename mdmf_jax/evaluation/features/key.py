@@ -6,16 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import mdmf_jax
+from mdmf_jax.config.affecting import affecting
+from mdmf_jax.config.fields import FEATURE_KEY
 from mdmf_jax.data.videos.sources import VideoSource
 from mdmf_jax.evaluation.features.contents import ContentTable, video_contents
 from mdmf_jax.evaluation.features.shared import digest
-
-# Settings of the data that do not change a test clip; all others count as if they did. Where
-# videos lie and how they are stored shows in their contents.
-_UNIMPORTANT = {
-    "dataset", "root", "source", "protocol", "splits", "flip", "jitter", "left_right", "cache",
-    "loader", "workers", "prompt_order",
-}  # fmt: skip
 
 
 def feature_content(
@@ -27,14 +22,11 @@ def feature_content(
       settings: as `config.to_dict` gives them.
       vision: configuration of the image tower.
     """
-    data = {k: v for k, v in settings["data"].items() if k not in _UNIMPORTANT}
     return {
         "version": mdmf_jax.__version__,
         "encoder": digest(encoder_params),
         "vision": repr(vision),
-        "clip": [settings["encoder"][name] for name in ("normalise", "dtype", "attention")],
-        "data": data,
-        "seed": settings["seed"],
+        "settings": affecting(settings, *FEATURE_KEY),
     }
 
 

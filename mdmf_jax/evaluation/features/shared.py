@@ -8,12 +8,12 @@ from typing import Any
 import jax
 import numpy as np
 
-# Settings that features of test clips do not depend on. All others count as if they did.
-_SECTIONS = {"variant", "method", "tuples", "episode", "train", "eval", "checkpoint"}
-_SETTINGS = {
-    "encoder": {"path", "prompt"},  # the encoder's parameters themselves are compared
-    "data": {"flip", "jitter", "left_right", "cache", "loader", "workers", "prompt_order"},
-}
+from mdmf_jax.config.affecting import affecting
+from mdmf_jax.config.fields import FEATURE_KEY
+
+# What features of test clips depend on, besides the encoder's parameters. The videos' contents
+# are not looked at.
+_KINDS = (*FEATURE_KEY, "videos", "place")
 
 
 class SharedFeatures:
@@ -51,12 +51,4 @@ def digest(params: Any) -> str:
 
 
 def _relevant(settings: Mapping[str, Any]) -> str:
-    skipped = _SECTIONS | {settings["method"]}
-    kept = {
-        name: {k: v for k, v in value.items() if k not in _SETTINGS.get(name, ())}
-        if isinstance(value, Mapping)
-        else value
-        for name, value in settings.items()
-        if name not in skipped
-    }
-    return json.dumps(kept, sort_keys=True)
+    return json.dumps(affecting(settings, *_KINDS), sort_keys=True)

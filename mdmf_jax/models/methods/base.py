@@ -4,7 +4,8 @@ The stages before `match` look at one video and one text at a time. So an evalua
 them once for each video (and text) and use the outputs in many episodes.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +19,27 @@ class FewShotMethod(nn.Module):
     """Base of the methods. A method defines `match`, and the other stages where it needs them.
 
     A tree is any nesting of arrays (None and () among them) with the same leading axes.
+
+    Class attributes:
+      Config: the frozen dataclass of its options (see `mdmf_jax.config.fields.setting`).
+      sections: options that it shares with other methods, by the name of their section. The
+        module has an attribute of that name.
+      published: settings of other sections that its published code has and CLIP-MDMF's has not,
+        by dotted name.
     """
+
+    Config: ClassVar[type]
+    sections: ClassVar[Mapping[str, type]] = {}
+    published: ClassVar[Mapping[str, Any]] = {}
+
+    @classmethod
+    def check(cls, options: Any, sections: Mapping[str, Any], frames: int) -> None:
+        """Raises ConfigError unless the options fit each other and videos of `frames` frames.
+
+        Args:
+          options: an instance of Config.
+          sections: instances of the classes in `sections`.
+        """
 
     @property
     def chooses_prompts(self) -> bool:
