@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from absl import flags
 
 from mdmf_jax.cli import flags as command_line
-from mdmf_jax.runs.evaluate import Task, evaluate
+from mdmf_jax.evaluation.task import Task
+from mdmf_jax.runs.evaluate import evaluate
 
 _FROM_CONFIG = " By default as in the config."
 
@@ -43,7 +44,8 @@ def define(values: flags.FlagValues) -> None:
 def main(values: flags.FlagValues) -> None:
     """Evaluates with the parsed flags."""
     names = ("way", "shot", "queries", "episodes", "seed", "clip", "data")
-    task = Task(part=values.split, **{name: values[name].value for name in names})
+    given = {name: values[name].value for name in names}
+    task = Task(split=values.split, encoder=given.pop("clip"), **given)
     config = command_line.config_of(values)
     evaluate(task, checkpoint=values.checkpoint, config=config, out=values.out)
 

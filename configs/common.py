@@ -257,7 +257,7 @@ def _checkpoint() -> ConfigDict:
 
 def _eval() -> ConfigDict:
     evaluation = ConfigDict()
-    evaluation.part = "test"  # part whose classes are tested in the end
+    evaluation.split = "test"  # split whose classes are tested in the end
     evaluation.way = 5  # classes of a test episode
     evaluation.shots = (1, 5)  # numbers of support videos to test
     evaluation.queries = 1  # query videos of each class

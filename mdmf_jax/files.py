@@ -17,7 +17,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 from mdmf_jax.errors import ConfigError, UserError
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 CLOUD = "gs://"
 # A path on a disk is a pathlib.Path, one on gs:// an epath.Path, which has the same methods.
-AnyPath: TypeAlias = "pathlib.Path | epath.Path"
-Name: TypeAlias = "str | os.PathLike[str]"
+AnyPath: TypeAlias = Union[pathlib.Path, "epath.Path"]  # noqa: UP007
+Name: TypeAlias = str | os.PathLike[str]
 
 
 def path(name: Name) -> AnyPath:

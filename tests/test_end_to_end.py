@@ -6,13 +6,13 @@ import json
 import jax
 import numpy as np
 import pytest
+from mdmf_jax.runs.experiment import Experiment
 from rich.console import Console
 
 from mdmf_jax.config.config import from_config_dict, to_dict
 from mdmf_jax.errors import CheckpointError, ConfigError
 from mdmf_jax.runs import experiment as experiments
 from mdmf_jax.runs.evaluate import Task, evaluate
-from mdmf_jax.runs.experiment import Experiment
 from mdmf_jax.runs.train import train_and_evaluate
 from mdmf_jax.training.checkpoint import FOLDER, Checkpoints
 from mdmf_jax.training.sharding import device_mesh

@@ -4,7 +4,7 @@ import jax
 
 from mdmf_jax.bench.flops import image_flops
 from mdmf_jax.bench.measurement import Measurement
-from mdmf_jax.bench.models import encode_with, model_config, random_encoder, random_frames
+from mdmf_jax.bench.models import model_config, random_frames, random_model
 from mdmf_jax.bench.timing import compile_program, on_cpu, seconds_of, summarise
 
 
@@ -27,10 +27,10 @@ def measure(
     batch = batch or (8 if on_cpu() else 256)
     dtype = dtype or ("float32" if on_cpu() else "bfloat16")
     config = model_config(model)
-    module, params = random_encoder(config, dtype, attention=attention)
-    side = config.vision.image_size
-    frames = jax.device_put(random_frames(batch, side, side, 3))
-    program = compile_program(encode_with(module), params, frames)
+    whole = random_model("otam", config, 1, 1, dtype=dtype, attention=attention)
+    side, params = config.vision.image_size, jax.device_put({"encoder": whole.start})
+    frames = {"rgb": jax.device_put(random_frames(batch, 1, side, side, 3))}
+    program = compile_program(whole.stage("encode"), params, frames)
     seconds = seconds_of(lambda: program.call(params, frames), repeats)
     return [
         summarise(

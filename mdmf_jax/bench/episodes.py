@@ -10,14 +10,13 @@ import numpy as np
 
 from mdmf_jax.bench.flops import mdmf_episode_flops
 from mdmf_jax.bench.timing import Program, compile_program
-from mdmf_jax.models.methods import registry as methods
-from mdmf_jax.models.methods.base import FewShotMethod
+from mdmf_jax.model import FewShotModel
 from mdmf_jax.training.optimizer import make_optimizer
 from mdmf_jax.training.sharding import device_mesh
 from mdmf_jax.training.state import StateMaker
-from mdmf_jax.training.steps import make_train_step
+from mdmf_jax.training.steps import ClassTexts, make_train_step
 
-CLASSES = 31  # of HMDB51's training part
+CLASSES = 31  # of HMDB51's training split
 
 
 @dataclass(frozen=True)
@@ -41,38 +40,22 @@ class Task:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
-def default_method(name: str, width: int) -> FewShotMethod:
-    """A method with its default options, for features of size `width`.
-
-    Raises:
-      ConfigError: no such method.
-    """
-    return methods.build_method(name, methods.config_class(name)(), {}, width)
-
-
-def init_head(method: FewShotMethod, width: int, frames: int) -> Callable[[jax.Array], Any]:
-    """key -> parameters of a method, {} of one that has none."""
-
-    def init(key: jax.Array) -> Any:
-        support = jnp.zeros((2, 1, frames, width))
-        made = method.init({"params": key}, support, support[:, 0], support[:, 0, 0])
-        return made.get("params", {})
-
-    return init
-
-
-def head_flops(name: str, method: FewShotMethod, task: Task, width: int) -> int | None:
+def head_flops(model: FewShotModel, task: Task) -> int | None:
     """Operations of the head for one episode forward, where there is a formula."""
-    options = method.config
-    if name != "mdmf" or options.matcher != "otam":
+    options = model.settings.head
+    if model.settings.method != "mdmf" or options.matcher != "otam":
         return None
-    return mdmf_episode_flops(task.videos, task.frames, width, options.hidden, options.depth)
+    sizes = task.videos, task.frames, model.width
+    return mdmf_episode_flops(*sizes, options.hidden, options.depth)
 
 
-def random_batch(task: Task, make: Callable[..., np.ndarray], item: tuple[int, ...]) -> dict:
+def random_batch(
+    task: Task, name: str, make: Callable[..., np.ndarray], item: tuple[int, ...]
+) -> dict[str, Any]:
     """A batch of episodes for the train step.
 
     Args:
+      name: of the modality, or of the features.
       make: shape -> random values.
       item: shape of what there is of each frame: (D,) for features, (S, S, 3) for pixels.
     """
@@ -80,8 +63,8 @@ def random_batch(task: Task, make: Callable[..., np.ndarray], item: tuple[int, .
     e, w, k, q, t = task.episodes, task.way, task.shot, task.way * task.queries, task.frames
     classes = np.stack([rng.permutation(CLASSES)[:w] for _ in range(e)])
     return {
-        "support": make(e, w, k, t, *item),
-        "query": make(e, q, t, *item),
+        "support": {name: make(e, w, k, t, *item)},
+        "query": {name: make(e, q, t, *item)},
         "query_labels": np.tile(np.repeat(np.arange(w, dtype=np.int32), task.queries), (e, 1)),
         "class_ids": classes.astype(np.int32),
     }
@@ -101,20 +84,12 @@ class StepRunner:
       freeze, micro_batch: as in `make_train_step`.
     """
 
-    def __init__(self, encode, method, encoder_params, batch, width, *, freeze=(), micro_batch=0):
+    def __init__(self, model: FewShotModel, batch, *, freeze=(), micro_batch=0):
         mesh = device_mesh(1, devices=jax.devices()[:1])
         optimizer = make_optimizer(1e-5)
-        frames = batch["query"].shape[2]
-
-        def head(params, support, query, prompts, *, rngs=None, **options):
-            return method.apply({"params": params}, support, query, prompts, rngs=rngs, **options)
-
-        make_state = StateMaker(
-            init_head(method, width, frames), encoder_params, optimizer, freeze=freeze, mesh=mesh
-        )
+        make_state = StateMaker(model.init, model.start, optimizer, freeze=freeze, mesh=mesh)
         step = make_train_step(
-            encode,
-            head,
+            model,
             optimizer,
             freeze=freeze,
             mesh=mesh,
@@ -123,8 +98,8 @@ class StepRunner:
         )
         key = jax.random.key(0)
         self._state = make_state(key)
-        table = jnp.asarray(random_features(CLASSES, width, seed=1))
-        self._rest = (jax.device_put(batch), table, key)
+        texts = ClassTexts(jnp.asarray(random_features(CLASSES, model.width, seed=1)))
+        self._rest = (jax.device_put(batch), texts, key)
         self.program: Program = compile_program(step, self._state, *self._rest)
 
     def __call__(self) -> Any:

@@ -7,12 +7,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from mdmf_jax.bench.episodes import default_method, init_head, random_features
+from mdmf_jax.bench.episodes import random_features
 from mdmf_jax.bench.measurement import Measurement
+from mdmf_jax.bench.models import head_model
 from mdmf_jax.bench.timing import summarise
 from mdmf_jax.data.episodes.drawing import sample_episode_table
 from mdmf_jax.data.protocols.splits import Split
-from mdmf_jax.evaluation.evaluator import EpisodeEvaluator
+from mdmf_jax.evaluation.episodes import EpisodeEvaluator
 from mdmf_jax.evaluation.metrics import episode_metrics
 from mdmf_jax.training.sharding import device_mesh
 
@@ -33,7 +34,7 @@ CHUNK = 50  # episodes computed at once, the default of eval.chunk
 
 
 def hmdb51_split() -> Split:
-    """The test part's classes and numbers of videos; there are no files behind it."""
+    """The test split's classes and numbers of videos; there are no files behind it."""
     videos = tuple(tuple(f"{c}/{i:03d}.avi" for i in range(n)) for c, n in HMDB51_TEST.items())
     names = tuple(HMDB51_TEST)
     return Split("test", names, names, videos)
@@ -58,17 +59,17 @@ def measure(
 
     Args:
       queries: query videos of each class.
-      split: classes and videos, by default those of HMDB51's test part.
+      split: classes and videos, by default those of HMDB51's test split.
 
     Raises:
       ConfigError: no such method.
     """
     split = split or hmdb51_split()
-    module = default_method(method, width)
-    params = jax.jit(init_head(module, width, frames))(jax.random.key(0))
-    features = random_features(split.num_videos, frames, width)
+    model = head_model(method, width, frames, 1)
+    params = jax.jit(model.init)(jax.random.key(0), model.start)["head"]
+    features = {"frames": random_features(split.num_videos, frames, width)}
     texts = random_features(len(split.folders), width, seed=1)
-    evaluator = EpisodeEvaluator(module, device_mesh(1, devices=jax.devices()[:1]), CHUNK)
+    evaluator = EpisodeEvaluator(model, device_mesh(1, devices=jax.devices()[:1]), CHUNK)
     measured = []
     for shot in shots:
         task = {"way": way, "shot": shot, "queries": queries, "episodes": episodes}
@@ -92,7 +93,7 @@ def measure(
 def _evaluate(
     evaluator: EpisodeEvaluator,
     params: Any,
-    features: np.ndarray,
+    features: Mapping[str, np.ndarray],
     texts: np.ndarray,
     split: Split,
     task: Mapping[str, int],

@@ -1,27 +1,20 @@
 """Episodes a second through a method, from features of frames."""
 
 import jax
-import jax.numpy as jnp
 
 from mdmf_jax.bench.episodes import (
     CLASSES,
     StepRunner,
     Task,
-    default_method,
     head_flops,
-    init_head,
     random_batch,
     random_features,
 )
 from mdmf_jax.bench.flops import TRAINING
 from mdmf_jax.bench.measurement import Measurement
+from mdmf_jax.bench.models import head_model
 from mdmf_jax.bench.timing import Program, compile_program, seconds_of, summarise
-from mdmf_jax.models.methods.base import FewShotMethod
-
-
-def _features(params, frames: jax.Array) -> jax.Array:
-    """The encoder of frames that are features already."""
-    return frames
+from mdmf_jax.model import FewShotModel
 
 
 def measure(
@@ -58,17 +51,14 @@ def measure(
 def _measure(
     name: str, task: Task, width: int, micro_batch: int, repeats: int
 ) -> list[Measurement]:
-    method, batch = default_method(name, width), random_batch(task, random_features, (width,))
-    flops = head_flops(name, method, task, width)
-    forward, arguments = _forward(method, batch, width)
+    model = head_model(name, width, task.frames, CLASSES)
+    batch = random_batch(task, "frames", random_features, (width,))
+    flops = head_flops(model, task)
+    forward, arguments = _forward(model, batch)
     runs = {"forward": (lambda: forward.call(*arguments), forward, 1)}
-    if jax.tree.leaves(arguments[0]):
-        encoder = {"none": jnp.zeros((1,))}  # the step is that of training with a frozen one
-        step = StepRunner(
-            *(_features, method, encoder, batch, width),
-            freeze=("^encoder/",),
-            micro_batch=micro_batch,
-        )
+    if jax.tree.leaves(arguments[0]["head"]):
+        # The step is that of training with a frozen encoder.
+        step = StepRunner(model, batch, freeze=("^encoder/",), micro_batch=micro_batch)
         runs["train_step"] = (step, step.program, TRAINING)
     return [
         summarise(
@@ -84,17 +74,17 @@ def _measure(
     ]
 
 
-def _forward(method: FewShotMethod, batch: dict, width: int) -> tuple[Program, tuple]:
+def _forward(model: FewShotModel, batch: dict) -> tuple[Program, tuple]:
     """Logits of all episodes [E, Q, W], as a program and its arguments."""
-    table = random_features(CLASSES, width, seed=1)
-    params = jax.jit(init_head(method, width, batch["query"].shape[2]))(jax.random.key(0))
+    table = random_features(CLASSES, model.width, seed=1)
+    params = {"head": jax.jit(model.init)(jax.random.key(0), model.start)["head"]}
 
-    def logits(params, support, query, prompts, keys):
-        def episode(support, query, prompts, key):
-            output = method.apply({"params": params}, support, query, prompts, rngs={"prompt": key})
-            return output.logits
+    def logits(params, support, query, texts, keys):
+        def episode(support, query, texts, key):
+            one = {"support": support, "query": query}
+            return model.episode(params, one, texts, rngs={"prompt": key}).logits
 
-        return jax.vmap(episode)(support, query, prompts, keys)
+        return jax.vmap(episode)(support, query, texts, keys)
 
     keys = jax.random.split(jax.random.key(0), len(batch["class_ids"]))
     arrays = (batch["support"], batch["query"], table[batch["class_ids"]], keys)

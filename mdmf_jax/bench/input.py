@@ -17,11 +17,14 @@ from PIL import Image
 from mdmf_jax.bench.input_videos import SIZE, make_videos
 from mdmf_jax.bench.measurement import Measurement
 from mdmf_jax.data.episodes.batches import LOADERS, episode_batches
-from mdmf_jax.data.episodes.loading import ClipMaker, EpisodeLoader, VideoReader
+from mdmf_jax.data.episodes.loading import ClipMaker, EpisodeLoader
+from mdmf_jax.data.episodes.test_clips import ClipRules
 from mdmf_jax.data.prepare.decode import Images
 from mdmf_jax.data.prepare.run import prepare
 from mdmf_jax.data.protocols.splits import load_split
-from mdmf_jax.data.transforms.pipelines import Pipeline, resize_short_side
+from mdmf_jax.data.transforms.geometry import resize_short_side
+from mdmf_jax.data.transforms.pipelines import Pipeline
+from mdmf_jax.data.videos.reader import VideoReader
 from mdmf_jax.data.videos.source_frames import FrameFolders
 from mdmf_jax.data.videos.source_shards import Shards
 from mdmf_jax.data.videos.source_videos import VideoFiles
@@ -93,10 +96,10 @@ def _write_images(video: Path, folder: Path) -> None:
 def _measure(name: str, source: VideoSource, loader: str, seconds: float) -> Measurement:
     cores = len(os.sched_getaffinity(0))
     queries = 1
-    reader = VideoReader(source, Pipeline("mdmf", SIZE, CROP).scale)
+    reader = VideoReader(source, Pipeline("mdmf", SIZE, CROP))
     for item in range(len(source)):
         reader.num_frames(item)  # counted once in a run, so not a part of its steady speed
-    clips = ClipMaker(reader, Pipeline("mdmf", SIZE, CROP), FRAMES)
+    clips = ClipMaker(reader, ClipRules(FRAMES))
     way = min(WAY, len(source.split.folders))
     episodes = EpisodeLoader(clips, way=way, shot=1, queries=queries, seed=0)
     batches = episode_batches(

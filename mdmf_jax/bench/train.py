@@ -1,9 +1,9 @@
 """Frames a second through a whole train step, from pixels to new parameters."""
 
-from mdmf_jax.bench.episodes import StepRunner, Task, default_method, head_flops, random_batch
+from mdmf_jax.bench.episodes import CLASSES, StepRunner, Task, head_flops, random_batch
 from mdmf_jax.bench.flops import TRAINING, image_flops
 from mdmf_jax.bench.measurement import Measurement
-from mdmf_jax.bench.models import encode_with, model_config, random_encoder, random_frames
+from mdmf_jax.bench.models import model_config, random_frames, random_model
 from mdmf_jax.bench.timing import on_cpu, seconds_of, summarise
 
 
@@ -38,13 +38,12 @@ def measure(
     model = model or ("demo" if on_cpu() else "vit_b16")
     dtype = dtype or ("float32" if on_cpu() else "bfloat16")
     config, task = model_config(model), Task(episodes, way, shot, queries, frames)
-    width, side = config.projection_dim, config.vision.image_size
-    encoder, params = random_encoder(config, dtype, attention=attention, remat=remat)
-    head = default_method(method, width)
-    batch = random_batch(task, random_frames, (side, side, 3))
-    step = StepRunner(encode_with(encoder), head, params, batch, width, micro_batch=micro_batch)
+    side, options = config.vision.image_size, {"dtype": dtype, "attention": attention}
+    whole = random_model(method, config, frames, CLASSES, remat=remat, **options)
+    batch = random_batch(task, "rgb", random_frames, (side, side, 3))
+    step = StepRunner(whole, batch, micro_batch=micro_batch)
     images = episodes * task.videos * frames
-    flops = head_flops(method, head, task, width)
+    flops = head_flops(whole, task)
     return [
         summarise(
             f"train/{model}/{method}",

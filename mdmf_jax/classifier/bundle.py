@@ -1,34 +1,39 @@
-"""A fitted classifier as a folder: model.json, clip/, head.safetensors, support.safetensors.
+"""A fitted classifier as a folder: model.json, the encoder's files, and arrays.
 
-Nothing in it is ever unpickled, and no checkpoint is needed beside it.
+The encoder's pretrained leaves, trained or not, lie in the layout of their kind (clip/), other
+leaves of the encoder in encoder.safetensors, the method's in head.safetensors, the classes in
+support.safetensors. Nothing in it is ever unpickled, and no checkpoint is needed beside it.
 """
 
-import hashlib
-import json
-import os
-import shutil
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors.numpy import save
 
+from mdmf_jax import files
 from mdmf_jax.classifier.calibration import SCORES, Calibration
-from mdmf_jax.classifier.model import Model, head_shapes
+from mdmf_jax.classifier.model import Model
+from mdmf_jax.classifier.old_bundle import read_format_1
 from mdmf_jax.classifier.settings import settings_from_dict, settings_to_dict
 from mdmf_jax.classifier.support import SupportClass, SupportSet
 from mdmf_jax.errors import CheckpointError, UserError
 from mdmf_jax.evaluation.provenance import versions
-from mdmf_jax.training.sharding import path_name
-from mdmf_jax.weights.files import read_json, read_safetensors
-from mdmf_jax.weights.huggingface import load_clip, save_clip
+from mdmf_jax.model import FewShotModel, Params
+from mdmf_jax.models.encoders.registry import encoder_class
+from mdmf_jax.training.restore import check_shapes
+from mdmf_jax.weights.files import read_safetensors
+from mdmf_jax.weights.overlay import divide, merged
+from mdmf_jax.weights.pretrained import load_pretrained, save_pretrained
 
-FORMAT = 1
+FORMAT = 2
 NAME = "model.json"
-_FILES = ("head.safetensors", "support.safetensors")
-_ARRAYS = ("text", "features", "frames")
+HEAD, ENCODER, SUPPORT = "head.safetensors", "encoder.safetensors", "support.safetensors"
+_AGAIN = "fit the model again"
 
 
 def save_bundle(
@@ -39,28 +44,15 @@ def save_bundle(
     Raises:
       CheckpointError: something else lies there, or it cannot be written.
     """
-    folder = Path(folder).absolute()
-    if folder.exists() and not (folder / NAME).is_file() and not _is_empty(folder):
-        raise CheckpointError(f"{folder} exists and is no saved model; give another folder")
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
-    try:
-        temporary.mkdir(parents=True)
+    place = files.path(folder)
+    if place.exists() and not (place / NAME).is_file() and not files.is_empty(place):
+        raise CheckpointError(f"{folder} exists and is not a saved model; give another folder")
+    with files.whole_folder(folder, CheckpointError, replace=True) as temporary:
         _write(temporary, model, support, calibration)
-        if folder.exists():
-            folder.rename(old)
-        temporary.rename(folder)
-    except OSError as error:
-        raise CheckpointError(f"{folder}: cannot be written ({error.strerror or error})") from error
-    finally:
-        if old.exists() and not folder.exists():
-            old.rename(folder)
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def load_bundle(folder: str | Path) -> tuple[Model, SupportSet, Calibration]:
-    """Reads and checks what `save_bundle` wrote.
+    """Reads and checks what `save_bundle` wrote, also what version 0.1.0 wrote.
 
     Raises:
       UserError: a file is missing, changed or does not fit the others; one line.
@@ -68,17 +60,21 @@ def load_bundle(folder: str | Path) -> tuple[Model, SupportSet, Calibration]:
     folder = Path(folder)
     if not (folder / NAME).is_file():
         raise CheckpointError(f"{folder}: holds no {NAME}; give the folder of a saved model")
-    content = read_json(folder / NAME)
+    content = files.read_json(folder / NAME, CheckpointError, _AGAIN)
     _check_format(folder, content)
     _check_files(folder, content)
     try:
-        settings = settings_from_dict(content["settings"])
-        clip = load_clip(folder / "clip")
-        head = _tree(read_safetensors(folder / _FILES[0]))
-        _check_head(head, head_shapes(settings, clip))
-        arrays = read_safetensors(folder / _FILES[1])
-        sizes = settings.frames, clip.config.projection_dim
-        support = SupportSet(_classes(content["classes"], arrays, sizes))
+        settings_values, read_arrays = content["settings"], _class_arrays
+        if content["format"] == 1:
+            settings_values, read_arrays = read_format_1(content["settings"])
+        settings = settings_from_dict(settings_values)
+        kind = encoder_class(settings.model.encoder_name).reads
+        few_shot = FewShotModel(
+            settings.model, load_pretrained(kind, folder / kind) if kind else None
+        )
+        params = _params(folder, few_shot)
+        arrays = read_safetensors(folder / SUPPORT)
+        support = SupportSet(_classes(content["classes"], arrays, few_shot, read_arrays))
         calibration = _calibration(content["calibration"])
     except (KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
@@ -86,21 +82,22 @@ def load_bundle(folder: str | Path) -> tuple[Model, SupportSet, Calibration]:
         ) from None
     except UserError as error:
         raise type(error)(f"{folder}: {error}") from error
-    return Model(settings, clip, head), support, calibration
+    return Model(settings, few_shot, params), support, calibration
 
 
 def _write(folder: Path, model: Model, support: SupportSet, calibration: Calibration) -> None:
-    params = jax.tree.map(np.asarray, model.clip.params)
-    save_clip(folder / "clip", model.clip.config, params, model.clip.tokenizer)
-    leaves = jax.tree_util.tree_leaves_with_path(model.head)
-    head = {path_name(path): np.ascontiguousarray(leaf) for path, leaf in leaves}
-    (folder / _FILES[0]).write_bytes(save(head))
-    arrays = {
-        f"{number}.{name}": np.ascontiguousarray(getattr(class_, name))
-        for number, class_ in enumerate(support.classes.values())
-        for name in _ARRAYS
-    }
-    (folder / _FILES[1]).write_bytes(save(arrays))
+    few_shot, params = model.few_shot, jax.tree.map(np.asarray, model.params)
+    own = flatten_dict(few_shot.start, sep="/")
+    old, new = divide(params["encoder"], lambda path: path in own)
+    if few_shot.pretrained:
+        # The pretrained leaves in use, those of the text tower and those that are never used.
+        whole = flatten_dict(few_shot.pretrained.params, sep="/")
+        whole |= flatten_dict(old, sep="/")
+        pretrained = few_shot.pretrained._replace(params=unflatten_dict(whole, sep="/"))
+        save_pretrained(few_shot.encoder.reads, folder / few_shot.encoder.reads, pretrained)
+    for name, tree in ((ENCODER, new), (HEAD, params["head"])):
+        (folder / name).write_bytes(save(_contiguous(flatten_dict(tree, sep="/"))))
+    (folder / SUPPORT).write_bytes(save(_contiguous(_support_arrays(support))))
     content = {
         "format": FORMAT,
         "settings": settings_to_dict(model.settings),
@@ -111,17 +108,46 @@ def _write(folder: Path, model: Model, support: SupportSet, calibration: Calibra
         "calibration": asdict(calibration),
         "versions": versions(),
         "files": {
-            path.relative_to(folder).as_posix(): _sha256(path)
+            path.relative_to(folder).as_posix(): files.sha256_of(path)
             for path in sorted(folder.rglob("*"))
             if path.is_file()
         },
     }
-    (folder / NAME).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    files.write_json(folder / NAME, content)
+
+
+def _contiguous(arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    return {name: np.ascontiguousarray(x) for name, x in arrays.items()}
+
+
+def _support_arrays(support: SupportSet) -> dict[str, np.ndarray]:
+    arrays = {}
+    for number, class_ in enumerate(support.classes.values()):
+        arrays |= {f"{number}.text": class_.text, f"{number}.pictures": class_.pictures}
+        arrays |= {f"{number}.features.{name}": x for name, x in class_.features.items()}
+    return arrays
+
+
+def _class_arrays(arrays: Mapping[str, np.ndarray], number: int):
+    """(text, features by name, pictures) of a class."""
+    start = f"{number}.features."
+    features = {n.removeprefix(start): x for n, x in arrays.items() if n.startswith(start)}
+    return arrays[f"{number}.text"], features, arrays[f"{number}.pictures"]
+
+
+def _params(folder: Path, few_shot: FewShotModel) -> Params:
+    """The parameters, checked against the model."""
+    new = read_safetensors(folder / ENCODER) if (folder / ENCODER).is_file() else {}
+    encoder = merged(few_shot.start, unflatten_dict(new, sep="/"))
+    head = unflatten_dict(read_safetensors(folder / HEAD), sep="/")
+    for name, tree, origin in (("encoder", encoder, ENCODER), ("head", head, HEAD)):
+        check_shapes(tree, few_shot.shapes[name], origin)
+    return {"encoder": encoder, "head": head}
 
 
 def _check_format(folder: Path, content: dict[str, Any]) -> None:
     found = content.get("format")
-    if found != FORMAT:
+    if found not in (1, FORMAT):
         raise CheckpointError(
             f"{folder / NAME} has the format {found!r}, this program reads {FORMAT}; fit the model "
             "again, or use the version that wrote it"
@@ -130,45 +156,39 @@ def _check_format(folder: Path, content: dict[str, Any]) -> None:
 
 def _check_files(folder: Path, content: dict[str, Any]) -> None:
     listed = content.get("files")
-    if not isinstance(listed, dict) or not set(_FILES) <= listed.keys():
-        raise CheckpointError(f"{folder / NAME}: its list of files is incomplete; fit again")
+    if not isinstance(listed, dict) or not {HEAD, SUPPORT} <= listed.keys():
+        raise CheckpointError(f"{folder / NAME}: its list of files is incomplete; {_AGAIN}")
     for name, expected in listed.items():
         path = folder / name
         if ".." in Path(name).parts or not path.is_file():
-            raise CheckpointError(f"{path} is missing; fit the model again")
-        if _sha256(path) != expected:
-            raise CheckpointError(f"{path} has changed since it was saved; fit the model again")
+            raise CheckpointError(f"{path} is missing; {_AGAIN}")
+        if files.sha256_of(path, CheckpointError) != expected:
+            raise CheckpointError(f"{path} has changed since it was saved; {_AGAIN}")
 
 
-def _check_head(head: Any, wanted: Any) -> None:
-    found, needed = _shapes(head), _shapes(wanted)
-    for name in sorted(found.keys() | needed.keys()):
-        if found.get(name) != needed.get(name):
-            raise CheckpointError(
-                f"{_FILES[0]} is of another method: {name} is {found.get(name, 'absent')}, "
-                f"{needed.get(name, 'absent')} is needed"
-            )
-
-
-def _classes(entries, arrays, sizes) -> dict[str, SupportClass]:
+def _classes(entries, arrays, few_shot: FewShotModel, read_arrays) -> dict[str, SupportClass]:
     classes = {}
+    shapes = {name: x.shape for name, x in few_shot.feature_shapes.items()}
+    width = few_shot.width
     for number, entry in enumerate(entries):
-        text, features, frames = (arrays[f"{number}.{name}"] for name in _ARRAYS)
+        text, features, pictures = read_arrays(arrays, number)
         name, prompt, videos = entry["name"], entry["prompt"], entry["videos"]
         fits = (
-            features.shape[1:] == sizes
-            and text.shape == sizes[1:]
-            and frames.shape[:2] == features.shape[:2]
-            and frames.dtype == np.uint8
-            and len(features) == len(videos) > 0
-            and np.isfinite(features).all()
+            {n: x.shape[1:] for n, x in features.items()} == shapes
+            and {len(x) for x in features.values()} == {len(videos)}
+            and all(np.isfinite(x).all() for x in features.values())
+            and text.shape[-1] == width
+            and pictures.shape[:2] == (len(videos), few_shot.settings.frames)
+            and pictures.dtype == np.uint8
+            and len(videos) > 0
             and isinstance(name, str)
             and isinstance(prompt, str)
             and name not in classes
         )
         if not fits:
             raise CheckpointError(f"the arrays of class {number} do not fit {NAME}")
-        classes[name] = SupportClass(prompt, text, features, [str(v) for v in videos], frames)
+        sources = [str(video) for video in videos]
+        classes[name] = SupportClass(prompt, text, features, sources, pictures)
     return classes
 
 
@@ -180,28 +200,3 @@ def _calibration(values: dict[str, Any]) -> Calibration:
     if not fits or values["score"] not in SCORES or not values["temperature"] > 0:
         raise CheckpointError("its calibration is incomplete or of another version; fit again")
     return Calibration(**values)
-
-
-def _tree(flat: dict[str, np.ndarray]) -> dict[str, Any]:
-    tree: dict[str, Any] = {}
-    for name, array in flat.items():
-        *folders, leaf = name.split("/")
-        place = tree
-        for part in folders:
-            place = place.setdefault(part, {})
-        place[leaf] = array
-    return tree
-
-
-def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {path_name(path): tuple(leaf.shape) for path, leaf in leaves}
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _is_empty(folder: Path) -> bool:
-    return folder.is_dir() and not any(folder.iterdir())

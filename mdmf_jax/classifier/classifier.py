@@ -52,7 +52,9 @@ class FewShotClassifier:
           score: what tells known from unknown; see `calibration.SCORES`.
           target: share of the videos of known classes that the threshold is meant to accept.
         """
-        self._model, self._reader = model, ClipReader(model.settings)
+        self._model = model
+        modalities = model.few_shot.encoder.modalities
+        self._reader = ClipReader(model.settings.clips, modalities=modalities)
         self._score, self._target = score, target
         self._support = SupportSet()
         self._calibration: Calibration | None = None
@@ -61,7 +63,11 @@ class FewShotClassifier:
 
     @classmethod
     def from_pretrained(
-        cls, path: str | Path, method: str = "otam", clip: str | Path | None = None, **options: Any
+        cls,
+        path: str | Path,
+        method: str = "otam",
+        encoder: str | Path | None = None,
+        **options: Any,
     ) -> "FewShotClassifier":
         """A classifier without classes; call `fit` next.
 
@@ -69,12 +75,12 @@ class FewShotClassifier:
           path: the folder of a run of train.py, one of its checkpoints, the folder of a CLIP,
             or "packaged:demo" for the small CLIP that comes with the package.
           method: for a CLIP alone: "otam", "mean_pool" or "zero_shot".
-          clip: for a run, where its CLIP lies, if it has moved.
+          encoder: for a run, where its encoder's files lie, if they have moved.
 
         Raises:
           UserError: files are missing, damaged or do not fit each other.
         """
-        return cls(pretrained(path, method, clip), **options)
+        return cls(pretrained(path, method, encoder), **options)
 
     @classmethod
     def load(cls, folder: str | Path) -> "FewShotClassifier":
@@ -255,7 +261,7 @@ class FewShotClassifier:
         """
         calibration, stages = self.calibration_, self._model.stages
         encoded = self._encode([video], "raise", pictures=True)
-        told = explain_query(stages, self._support, calibration, encoded.features[0])
+        told = explain_query(stages, self._support, calibration, encoded.features)
         return told | {"query_frames": encoded.pictures[0]}
 
     def _learn(self, classes, prompts, on_error: str) -> dict[str, SupportClass]:

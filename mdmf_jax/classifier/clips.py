@@ -1,34 +1,36 @@
 """A clip from any input: a video file, a folder of images, or an array of frames."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from mdmf_jax.classifier.settings import Settings
+from mdmf_jax.classifier.settings import ClipSettings
+from mdmf_jax.data.episodes.test_clips import ClipRules, read_test_clips
+from mdmf_jax.data.protocols.splits import Split
 from mdmf_jax.data.transforms.pipelines import Pipeline
-from mdmf_jax.data.transforms.sampling import choose_frames, view_indices
+from mdmf_jax.data.videos.modalities import RGB
+from mdmf_jax.data.videos.reader import VideoReader
 from mdmf_jax.data.videos.source_frames import check_indices, image_names, is_image, read_image
 from mdmf_jax.data.videos.video import SUFFIXES, count_frames, open_video, read_frames
 from mdmf_jax.errors import DataError
 
 LEAST_FRAMES = 2  # a single picture shows no action
-_ENTROPY = 8  # of the policy that draws frames; the draw is the same for every video
 
 
 class Clip(NamedTuple):
     """What a model sees of a video.
 
     Attributes:
-      views: uint8 [V, T, H, W, 3]; V is 1 unless the settings ask for several.
+      clips: its test clips by modality, uint8 [V, T, H, W, C]; V is 1 unless the settings ask
+        for several.
       note: "" or a line on what was unusual.
     """
 
-    views: np.ndarray
+    clips: dict[str, np.ndarray]
     note: str
 
 
@@ -40,25 +42,36 @@ class BadVideo(NamedTuple):
 
 
 class ClipReader:
-    """Reads clips as the settings of a model say, the same at every call."""
+    """Reads test clips as the settings of a model say: those that an evaluation of it reads.
 
-    def __init__(self, settings: Settings, workers: int | None = None):
-        self._settings = settings
+    Args:
+      settings: of the model.
+      workers: threads of `read_all`.
+      modalities: what a clip holds; names in `MODALITIES`.
+    """
+
+    def __init__(
+        self, settings: ClipSettings, workers: int | None = None, modalities: Sequence[str] = (RGB,)
+    ):
         self._pipeline = Pipeline(settings.pipeline, settings.resize, settings.crop)
+        self._rules = ClipRules(
+            settings.frames, settings.sampling, settings.test_clips, settings.seed
+        )
+        self._modalities = tuple(modalities)
         self._workers = workers or min(8, os.cpu_count() or 1)
 
     @property
     def frames(self) -> int:
         """T, frames of a clip."""
-        return self._settings.frames
+        return self._rules.frames
 
     @property
-    def views(self) -> int:
-        """Clips whose features are averaged."""
-        return self._settings.test_clips
+    def test_clips(self) -> int:
+        """V, clips whose features are averaged."""
+        return self._rules.count
 
     def read(self, video: Any, name: str = "") -> Clip:
-        """The clip of one input.
+        """The clips of one input.
 
         Args:
           video: path of a video file or of a folder of images, or frames uint8 [N, H, W, 3].
@@ -68,19 +81,25 @@ class ClipReader:
           DataError: it cannot be read, or has a single frame.
         """
         source = _source_of(video, name or describe(video))
-        if source.count < LEAST_FRAMES:
+        count = source.num_frames()
+        if count < LEAST_FRAMES:
             raise DataError(f"{source.name}: has 1 frame, an action needs at least {LEAST_FRAMES}")
-        views = range(self.views)
-        chosen = [self.choose(source.count, view) for view in views]
-        distinct, places = np.unique(np.concatenate(chosen), return_inverse=True)
-        frames = self.scale(source.frames(distinct))
-        rows = places.reshape(len(chosen), -1)
-        clips = [self.cut(frames, view)[at] for view, at in zip(views, rows, strict=True)]
         note = ""
-        if source.count < self.frames:
-            counts = f"has {source.count} frames, so that of {self.frames} some repeat"
+        if count < self.frames:
+            counts = f"has {count} frames, so that of {self.frames} some repeat"
             note = str(DataError(f"{source.name}: {counts}"))  # without control sequences
-        return Clip(np.stack(clips), note)
+        return Clip(self._cut(source), note)
+
+    def cut(self, frames: Sequence[np.ndarray], name: str) -> dict[str, np.ndarray]:
+        """Test clips of a video whose frames are at hand, by modality uint8 [V, T, H, W, C].
+
+        Args:
+          frames: as `held` gives them.
+          name: in messages.
+        """
+        return self._cut(
+            _Source(name, len(frames), lambda indices: np.stack([frames[i] for i in indices]))
+        )
 
     def read_all(
         self, videos: list[Any], names: list[str] | None = None
@@ -100,28 +119,44 @@ class ClipReader:
                 part = slice(start, start + ahead)
                 yield from pool.map(work, zip(videos[part], names[part], strict=True))
 
-    def choose(self, count: int, view: int = 0) -> np.ndarray:
-        """Numbers of the frames of a view, of `count` frames, int64 [T]."""
-        s = self._settings
-        if view and s.sampling != "segments" and count >= s.frames:
-            return view_indices(count, s.frames, view, s.test_clips)
-        rng = np.random.default_rng([_ENTROPY, view])
-        return choose_frames(s.sampling, count, s.frames, rng, train=False)
+    def held(self, frame: np.ndarray) -> np.ndarray:
+        """What is to be kept of a frame [H, W, 3] for `cut`: resized if nothing else is needed."""
+        return self.scale(frame[None])[0] if self._modalities == (RGB,) else frame
 
     def scale(self, frames: np.ndarray) -> np.ndarray:
         """Resized frames, uint8 [N, H', W', 3]."""
         return self._pipeline.scale(frames)
 
-    def cut(self, frames: np.ndarray, view: int = 0) -> np.ndarray:
-        """The centre (view 0) or a corner of resized frames, uint8 [N, crop, crop, 3]."""
-        return self._pipeline.cut_test(frames, view)
+    def _cut(self, source: "_Source") -> dict[str, np.ndarray]:
+        reader = VideoReader(source, self._pipeline, modalities=self._modalities)
+        clips = read_test_clips(reader, 0, self._rules, range(self.test_clips))
+        return {name: np.stack([clip[name] for clip in clips]) for name in self._modalities}
 
 
-@dataclass(frozen=True)
 class _Source:
-    name: str
-    count: int
-    frames: Callable[[np.ndarray], np.ndarray]
+    """A single video as a source of videos; see `mdmf_jax.data.videos.sources.VideoSource`."""
+
+    def __init__(self, name: str, count: int, read: Callable[[np.ndarray], np.ndarray]) -> None:
+        self.name, self._count, self._read = name, count, read
+        self.split = Split("video", ("",), ("",), ((name,),))
+
+    def __len__(self) -> int:
+        return 1
+
+    def class_of(self, item: int) -> int:
+        return 0
+
+    def describe(self, item: int = 0) -> str:
+        return self.name
+
+    def num_frames(self, item: int = 0) -> int:
+        return self._count
+
+    def frames(self, item: int, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        return self._read(np.asarray(indices))
+
+    def all_frames(self, item: int = 0) -> np.ndarray:
+        return self._read(np.arange(self._count))
 
 
 def _source_of(video: Any, name: str) -> _Source:
@@ -178,8 +213,8 @@ def timed_frames(video: Any, rate: float, name: str = "") -> Iterator[tuple[floa
                 yield time, frame
         return
     source = _source_of(video, name)
-    for number in range(source.count):
-        yield number / rate, source.frames(np.array([number]))[0]
+    for number in range(source.num_frames()):
+        yield number / rate, source.frames(0, [number])[0]
 
 
 def describe(video: Any) -> str:

@@ -1,6 +1,6 @@
-"""Many videos to frame features, one bad file at a time."""
+"""Many videos to features, one bad file at a time."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -10,8 +10,9 @@ import numpy as np
 from mdmf_jax.classifier.clips import BadVideo, Clip, ClipReader
 from mdmf_jax.classifier.windows import Window
 from mdmf_jax.data.transforms.geometry import resize_short_side
+from mdmf_jax.data.videos.modalities import RGB
 from mdmf_jax.errors import ConfigError, DataError
-from mdmf_jax.evaluation.compiled_method import BATCHES, CompiledMethod
+from mdmf_jax.evaluation.compiled_method import BATCHES, CompiledMethod, Features
 
 PICTURE = 96  # short side of the pictures kept for people, pixels
 
@@ -21,14 +22,14 @@ class Encoded:
     """Videos that could be read, in order.
 
     Attributes:
-      features: of their frames [N, T, D].
+      features: name -> [N, ...]; empty if no video could be read.
       kept: positions of these among the videos given [N].
       pictures: small frames of each, uint8 [N, T, h, w, 3]; None if not asked for.
       skipped: the others.
       notes: lines on what was unusual.
     """
 
-    features: np.ndarray
+    features: Features
     kept: list[int]
     pictures: np.ndarray | None
     skipped: list[BadVideo] = field(default_factory=list)
@@ -53,15 +54,15 @@ def encode_videos(
     """
     if on_error not in ("raise", "skip"):
         raise ConfigError(f"on_error is {on_error!r}; known: raise, skip")
-    done = Encoded(np.zeros(0), [], None)
+    done = Encoded({}, [], None)
     features, frames = [], []
     good = _good(reader.read_all(list(videos)), done, on_error)
     while batch := list(islice(good, BATCHES[-1])):
-        features.append(_mean_features(stages, [clip.views for clip in batch]))
+        features.append(_mean_features(stages, [clip.clips for clip in batch]))
         if pictures:
-            frames += [picture(clip.views[0]) for clip in batch]
+            frames += [picture(clip.clips[RGB][0]) for clip in batch]
     if features:
-        done.features = np.concatenate(features)
+        done.features = joined(features)
     done.pictures = np.stack(frames) if frames else None
     return done
 
@@ -87,17 +88,29 @@ def _good(results: Iterator[Clip | BadVideo], done: Encoded, on_error: str) -> I
 
 def encode_windows(
     stages: CompiledMethod, windows: Iterator[Window]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Bounds in seconds [N, 2] and frame features [N, T, D] of windows, a batch at a time."""
+) -> tuple[np.ndarray, Features]:
+    """Bounds in seconds [N, 2] and features of windows, name -> [N, ...], a batch at a time."""
     bounds, features = [], []
     while batch := list(islice(windows, BATCHES[-1])):
         bounds += [window[:2] for window in batch]
-        features.append(_mean_features(stages, [window.views for window in batch]))
-    return np.array(bounds), np.concatenate(features)
+        features.append(_mean_features(stages, [window.clips for window in batch]))
+    return np.array(bounds), joined(features)
 
 
-def _mean_features(stages: CompiledMethod, clips: Sequence[np.ndarray]) -> np.ndarray:
-    """Features [N, T, D] of clips [V, T, H, W, 3], the mean over their views."""
-    views = np.stack(clips)
-    encoded = stages.features(views.reshape(-1, *views.shape[2:]))
-    return encoded.reshape(*views.shape[:2], *encoded.shape[1:]).mean(1)
+def joined(parts: Sequence[Features]) -> Features:
+    """Features of several batches as those of one."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _mean_features(stages: CompiledMethod, videos: Sequence[Mapping[str, np.ndarray]]) -> Features:
+    """Features of videos, name -> [N, ...], the mean over the test clips of each.
+
+    Args:
+      videos: the clips of each by modality, uint8 [V, T, H, W, C].
+    """
+    count = len(next(iter(videos[0].values())))
+    clips = {name: np.concatenate([video[name] for video in videos]) for name in videos[0]}
+    encoded = stages.features(clips)
+    return {
+        name: x.reshape(len(videos), count, *x.shape[1:]).mean(1) for name, x in encoded.items()
+    }

@@ -1,18 +1,20 @@
 """Why a video got its label: every number that the decision was made of."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from mdmf_jax.classifier.calibration import SCORES, Calibration, softmax
 from mdmf_jax.classifier.support import SupportSet, encode_query
-from mdmf_jax.evaluation.compiled_method import CompiledMethod
+from mdmf_jax.evaluation.compiled_method import CompiledMethod, Features
+from mdmf_jax.models.methods.panel import Panel
 
 
 def explain_query(
-    stages: CompiledMethod, support: SupportSet, calibration: Calibration, features: np.ndarray
+    stages: CompiledMethod, support: SupportSet, calibration: Calibration, features: Features
 ) -> dict[str, Any]:
-    """All that is known about one query with frame features [T, D].
+    """All that is known about one query with features [1, ...].
 
     Returns:
       label (the nearest class), score, threshold, accepted, probabilities (by class), prompt
@@ -23,18 +25,19 @@ def explain_query(
       that video's; and by view, of the query's frame tokens with the prototype's), and
       diagnostics (the method's own, classes as in `support`).
     """
-    names, prompts = list(support.classes), support.prompts
+    names, texts = list(support.classes), support.texts
     supports, mask = support.stacked(stages)
-    query, scores = encode_query(stages, prompts, features[None])
-    logits, diagnostics = stages.explain(supports, query, prompts, mask)
+    query, scores = encode_query(stages, texts, features)
+    logits, diagnostics = stages.explain(supports, query, texts, mask)
     best = int(logits[0].argmax())
     score = float(SCORES[calibration.score](logits)[0])
-    distances = _distances(diagnostics)
+    panels = stages.model.method.panels(diagnostics)
+    distances = _distances(diagnostics, panels)
     posteriors = {k: softmax(-d / calibration.temperature) for k, d in distances.items()}
     # Sureness is how far the best posterior stands out.
     sure = {k: float(p.max()) for k, p in posteriors.items()}
     nearest = support.classes[names[best]]
-    number, cosines = _nearest_video(nearest.features, features)
+    number, cosines = _nearest_video(nearest.features["frames"], features["frames"][0])
     return {
         "label": names[best],
         "score": score,
@@ -46,8 +49,8 @@ def explain_query(
         "posteriors": {k: _named(names, p) for k, p in posteriors.items()},
         "trusted": max(sure, key=sure.get) if len(sure) > 1 else None,
         "source": nearest.sources[number],
-        "support_frames": nearest.frames[number],
-        "similarity": {"frames": cosines} | _token_similarity(diagnostics, best),
+        "support_frames": nearest.pictures[number],
+        "similarity": {"frames": cosines} | _token_similarity(panels, best),
         "diagnostics": diagnostics,
     }
 
@@ -64,11 +67,11 @@ def _prompt(stages: CompiledMethod, names: list[str], scores: np.ndarray | None)
     return {"choice": choice, "probabilities": _named(names, probability)}
 
 
-def _distances(diagnostics: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _distances(
+    diagnostics: Mapping[str, np.ndarray], panels: Mapping[str, Panel]
+) -> dict[str, np.ndarray]:
     """Distances of the query to the classes [W] by view; of methods with one view, "frames"."""
-    found = {
-        k[: -len("_distance")]: v[0] for k, v in diagnostics.items() if k.endswith("_distance")
-    }
+    found = {name: -np.asarray(panel.visual)[0] for name, panel in panels.items()}
     if "distance" in diagnostics:
         found["frames"] = diagnostics["distance"][0]
     return found
@@ -81,15 +84,12 @@ def _nearest_video(videos: np.ndarray, query: np.ndarray) -> tuple[int, np.ndarr
     return number, cosines[number]
 
 
-def _token_similarity(diagnostics: dict[str, np.ndarray], best: int) -> dict[str, np.ndarray]:
-    """Of methods that compare fused tokens [1 + T, D]: cosines of the frame tokens, by view."""
-    found = {}
-    for name, prototypes in diagnostics.items():
-        view = name.removesuffix("_prototypes")
-        if view != name and f"{view}_query" in diagnostics:
-            query = diagnostics[f"{view}_query"][0, 1:]
-            found[view] = _unit(query) @ _unit(prototypes[best, 1:]).T
-    return found
+def _token_similarity(panels: Mapping[str, Panel], best: int) -> dict[str, np.ndarray]:
+    """Of methods that compare tokens of their own: their cosines, by view."""
+    return {
+        name: _unit(np.asarray(panel.query)[0]) @ _unit(np.asarray(panel.prototypes)[best]).T
+        for name, panel in panels.items()
+    }
 
 
 def _unit(x: np.ndarray) -> np.ndarray:

@@ -1,6 +1,5 @@
 """Search a folder of long videos, and go on where an earlier search stopped."""
 
-import hashlib
 import json
 import os
 from pathlib import Path
@@ -10,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
 
+from mdmf_jax import files
 from mdmf_jax.classifier.bundle import NAME
 from mdmf_jax.classifier.folders import all_videos
 from mdmf_jax.classifier.output import write_csv
@@ -120,7 +120,7 @@ def search_folder(
 
 
 def _identity(model: str | Path, window: float, stride: float, rate: float) -> dict[str, Any]:
-    digest = hashlib.sha256((Path(model) / NAME).read_bytes()).hexdigest()
+    digest = files.sha256_of(Path(model) / NAME)
     return {"model": digest, "window": window, "stride": stride, "rate": rate}
 
 

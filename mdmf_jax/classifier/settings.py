@@ -1,87 +1,65 @@
-"""What of a run's settings matters when its model is used: method, prompt, frames."""
+"""Settings that a saved model needs: encoder, method, and how clips are cut from videos."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
-from mdmf_jax.config.fields import build_section
+from mdmf_jax.config.config import Config
+from mdmf_jax.config.convert import build_section, check_known
+from mdmf_jax.config.fields import setting
+from mdmf_jax.config.schema import all_sections
+from mdmf_jax.data.settings import ClipOptions
 from mdmf_jax.errors import ConfigError
-from mdmf_jax.models.encoders.clip.config import CLIPConfig
-from mdmf_jax.models.layers.tuple_matcher import TupleOptions
-from mdmf_jax.models.methods import registry as methods
-from mdmf_jax.models.methods.checks import check_method
+from mdmf_jax.models.encoders.registry import encoder_class
+from mdmf_jax.models.methods.registry import method_class
+from mdmf_jax.models.model_settings import ModelSettings
+from mdmf_jax.training.build import model_settings
 
-_LEAST_1 = {"min": 1}
-_OF_CLIP = ("prompt", "normalise")
-_OF_DATA = ("frames", "resize", "crop", "pipeline", "sampling", "test_clips")
+
+@dataclass(frozen=True)
+class ClipSettings(ClipOptions):
+    """How the clips of a video or of a window are cut."""
+
+    seed: int = setting(
+        0, "of the run; names random draws of frames, where `sampling` draws them in a test", min=0
+    )
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of a model in use.
+    """Settings of a model in use."""
 
-    Attributes:
-      method: name of the few-shot method.
-      prompt: such as "a photo of {}"; {} stands for the class name.
-      normalise: "clip" (mean and deviation) or "none" (pixels 0..1).
-      frames: T, frames taken of a video or of a window.
-      resize, crop, pipeline, sampling, test_clips: as in the section `data` of a config.
-      head: options of the method.
-      tuples: options of the methods that compare frame tuples.
-    """
+    model: ModelSettings
+    clips: ClipSettings
 
-    method: str
-    prompt: str
-    normalise: Literal["clip", "none"]
-    frames: int = field(metadata=_LEAST_1)
-    resize: int = field(metadata=_LEAST_1)
-    crop: int = field(metadata=_LEAST_1)
-    pipeline: Literal["mdmf", "clip_fsar"]
-    sampling: Literal["ends", "segments", "span"]
-    test_clips: int = field(metadata=_LEAST_1)
-    head: Any = None
-    tuples: TupleOptions = TupleOptions()
+    @property
+    def prompt(self) -> str:
+        """Text of a class, such as "a photo of {}"; {} stands for its name."""
+        return getattr(self.model.encoder, "prompt", "{}")
 
 
-def settings_of_run(values: Mapping[str, Any]) -> Settings:
-    """The settings of a run, from all its settings as its checkpoints keep them.
-
-    Raises:
-      ConfigError: one is missing or of a wrong kind.
-    """
-    clip, data, method = (values.get(name) for name in ("encoder", "data", "method"))
-    if not (isinstance(clip, Mapping) and isinstance(data, Mapping) and isinstance(method, str)):
-        raise ConfigError("these are no settings of a run: clip, data or method is missing")
-    found = {"method": method} | {k: data[k] for k in _OF_DATA if k in data}
-    found |= {k: clip[k] for k in _OF_CLIP if k in clip}
-    parts = {"head": values.get(method, {}), "tuples": values.get("tuples", {})}
-    return settings_from_dict(found | parts)
+def settings_of_run(config: Config, train_classes: int) -> Settings:
+    """The settings of a run that its model needs."""
+    cut = {item.name: getattr(config.data, item.name) for item in fields(ClipOptions)}
+    return Settings(model_settings(config, train_classes), ClipSettings(**cut, seed=config.seed))
 
 
-def settings_of_clip(clip: CLIPConfig, method: str, prompt: str = "a photo of {}") -> Settings:
-    """Settings for a CLIP and a method without training: 8 frames, the usual resize and crop.
-
-    Raises:
-      ConfigError: no such method.
-    """
-    crop = clip.vision.image_size
-    return Settings(
-        method,
-        prompt,
-        normalise="clip",
-        frames=8,
-        resize=crop * 8 // 7,
-        crop=crop,
-        pipeline="mdmf",
-        sampling="ends",
-        test_clips=1,
-        head=methods.config_class(method)(),
-    )
+def untrained_clips(image_size: int, frames: int = 8) -> ClipSettings:
+    """For a model without training: 8 frames, the usual resize and crop."""
+    return ClipSettings(frames, image_size * 8 // 7, image_size, "mdmf", "ends", test_clips=1)
 
 
 def settings_to_dict(settings: Settings) -> dict[str, Any]:
     """For JSON; `settings_from_dict` reads it back."""
-    return asdict(settings)
+    model = settings.model
+    return {
+        "method": model.method,
+        "head": asdict(model.head),
+        "sections": {name: asdict(options) for name, options in model.sections.items()},
+        "encoder": {"name": model.encoder_name} | asdict(model.encoder),
+        "train_classes": model.train_classes,
+        "clips": asdict(settings.clips),
+    }
 
 
 def settings_from_dict(values: Any) -> Settings:
@@ -90,18 +68,40 @@ def settings_from_dict(values: Any) -> Settings:
     Raises:
       ConfigError: an unknown or missing key, a wrong type or a bad value.
     """
-    if not isinstance(values, Mapping):
-        raise ConfigError("settings: must be an object with settings")
-    parts = {"head": {}, "tuples": {}}
-    common = {k: v for k, v in values.items() if k not in parts}
-    parts |= {k: v for k, v in values.items() if k in parts}
-    built = build_section(Settings, common, "settings")
-    kind, limits = methods.config_class(built.method), methods.METHOD_LIMITS.get(built.method, {})
-    head = build_section(kind, parts["head"], "settings.head", limits)
-    tuples = build_section(TupleOptions, parts["tuples"], "settings.tuples", methods.TUPLE_LIMITS)
-    if built.resize < built.crop:
-        raise ConfigError(f"settings.resize is {built.resize}, less than crop ({built.crop})")
-    if "{}" not in built.prompt:
-        raise ConfigError(f"settings.prompt is {built.prompt!r}; it must contain {{}}")
-    check_method(built.method, head, tuples, built.frames)
-    return Settings(**{k: getattr(built, k) for k in common}, head=head, tuples=tuples)
+    parts = ("method", "head", "sections", "encoder", "train_classes", "clips")
+    if not isinstance(values, Mapping) or values.keys() != set(parts):
+        raise ConfigError(f"settings: must be an object with {', '.join(parts)}")
+    method = str(values["method"])
+    clips = build_section(ClipSettings, values["clips"], "settings.clips", complete=True)
+    encoder = dict(values["encoder"])
+    name = str(encoder.pop("name", ""))
+    kind = method_class(method)
+    model = ModelSettings(
+        method,
+        build_section(kind.Config, values["head"], "settings.head"),
+        name,
+        build_section(encoder_class(name).Config, encoder, "settings.encoder"),
+        clips.frames,
+        int(values["train_classes"]),
+        _sections(kind.sections, values["sections"]),
+    )
+    _check(model, clips)
+    return Settings(model, clips)
+
+
+def _sections(kinds: Mapping[str, type], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The shared sections of a method; those of others are left out."""
+    for name in values:
+        check_known(name, all_sections(), "settings.sections")
+    return {
+        name: build_section(kind, values.get(name, {}), f"settings.sections.{name}")
+        for name, kind in kinds.items()
+    }
+
+
+def _check(model: ModelSettings, clips: ClipSettings) -> None:
+    if clips.resize < clips.crop:
+        raise ConfigError(f"settings.resize is {clips.resize}, less than crop ({clips.crop})")
+    if "{}" not in getattr(model.encoder, "prompt", "{}"):
+        raise ConfigError(f"settings.prompt is {model.encoder.prompt!r}; it must contain {{}}")
+    method_class(model.method).check(model.head, model.sections, clips.frames)

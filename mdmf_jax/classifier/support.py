@@ -8,9 +8,9 @@ import jax
 import numpy as np
 
 from mdmf_jax.classifier.clips import describe
-from mdmf_jax.classifier.encoding import Encoded
+from mdmf_jax.classifier.encoding import Encoded, joined
 from mdmf_jax.errors import DataError
-from mdmf_jax.evaluation.compiled_method import CompiledMethod
+from mdmf_jax.evaluation.compiled_method import CompiledMethod, Features
 
 
 @dataclass
@@ -20,17 +20,17 @@ class SupportClass:
     Attributes:
       prompt: the text that stands for it.
       text: features of the prompt [D].
-      features: frame features of its videos [K, T, D].
+      features: of its videos, name -> [K, ...].
       sources: where each video came from.
-      frames: small pictures of the frames of each video, for people, uint8 [K, T, h, w, 3].
+      pictures: small pictures of the frames of each video, for people, uint8 [K, T, h, w, 3].
       outputs: what the method needs of each video, a tree [K, ...]; made when first needed.
     """
 
     prompt: str
     text: np.ndarray
-    features: np.ndarray
+    features: Features
     sources: list[str]
-    frames: np.ndarray
+    pictures: np.ndarray
     outputs: Any = None
 
 
@@ -41,14 +41,14 @@ class SupportSet:
     classes: dict[str, SupportClass] = field(default_factory=dict)
 
     @property
-    def prompts(self) -> np.ndarray:
+    def texts(self) -> np.ndarray:
         """Text features of the classes [W, D]."""
         return np.stack([c.text for c in self.classes.values()])
 
     @property
     def counts(self) -> list[int]:
         """Videos of each class [W]."""
-        return [len(c.features) for c in self.classes.values()]
+        return [len(c.sources) for c in self.classes.values()]
 
     def stacked(self, stages: CompiledMethod) -> tuple[Any, np.ndarray]:
         """Outputs of all videos, a tree [W, K, ...], and which of them are there [W, K].
@@ -57,7 +57,7 @@ class SupportSet:
         """
         for class_ in self.classes.values():
             if class_.outputs is None:
-                texts = np.repeat(class_.text[None], len(class_.features), 0)
+                texts = np.repeat(class_.text[None], len(class_.sources), 0)
                 class_.outputs = stages.encode_support(class_.features, texts)
         most = max(self.counts)
         mask = np.arange(most) < np.array(self.counts)[:, None]
@@ -67,6 +67,11 @@ class SupportSet:
             for c, row in zip(self.classes.values(), rows, strict=True)
         ]
         return jax.tree.map(lambda *leaves: np.stack(leaves), *trees), mask
+
+
+def taken(features: Features, rows: Any) -> Features:
+    """Features of some of the videos."""
+    return {name: x[rows] for name, x in features.items()}
 
 
 def support_classes(
@@ -91,39 +96,39 @@ def support_classes(
             ]
             raise DataError(f"class {name!r}: no video of it can be used ({reasons[0]})")
         sources = [describe(some[encoded.kept[row] - start]) for row in rows]
-        features, frames = encoded.features[rows], encoded.pictures[rows]
-        classes[name] = SupportClass(prompt, text, features, sources, frames)
+        features = taken(encoded.features, rows)
+        classes[name] = SupportClass(prompt, text, features, sources, encoded.pictures[rows])
         start += len(some)
     return classes
 
 
-def query_logits(stages: CompiledMethod, support: SupportSet, features: np.ndarray) -> np.ndarray:
-    """Logits [Q, W] of queries with frame features [Q, T, D]."""
+def query_logits(stages: CompiledMethod, support: SupportSet, features: Features) -> np.ndarray:
+    """Logits [Q, W] of queries with features [Q, ...]."""
     supports, mask = support.stacked(stages)
-    queries, _ = encode_query(stages, support.prompts, features)
-    return stages.match(supports, queries, support.prompts, mask)
+    queries, _ = encode_query(stages, support.texts, features)
+    return stages.match(supports, queries, support.texts, mask)
 
 
 def encode_query(
     stages: CompiledMethod,
-    prompts: np.ndarray,
-    features: np.ndarray,
+    texts: np.ndarray,
+    features: Features,
     barred: np.ndarray | None = None,
 ) -> tuple[Any, np.ndarray | None]:
-    """Outputs of queries, a tree [Q, ...], and their scores for the prompts [Q, W] or None.
+    """Outputs of queries, a tree [Q, ...], and their scores for the texts [Q, W] or None.
 
-    A query gets the prompt that suits it best, also where the method was tested with prompts
+    A query gets the text that suits it best, also where the method was tested with prompts
     drawn at random: the same video is to get the same answer.
 
     Args:
-      barred: class whose prompt a query must not get [Q].
+      barred: class whose text a query must not get [Q].
     """
     if not stages.chooses_prompts:
         return stages.encode_query(features, None), None
-    scores = stages.class_text_logits(features, prompts)
+    scores = stages.class_text_logits(features, texts)
     if barred is not None:
-        scores = np.where(np.arange(len(prompts)) == barred[:, None], -np.inf, scores)
-    return stages.encode_query(features, prompts[scores.argmax(-1)]), scores
+        scores = np.where(np.arange(len(texts)) == barred[:, None], -np.inf, scores)
+    return stages.encode_query(features, texts[scores.argmax(-1)]), scores
 
 
 def leave_one_out(
@@ -136,34 +141,34 @@ def leave_one_out(
       and for all N videos their logits against the other classes alone [N, W - 1].
     """
     supports, mask = support.stacked(stages)
-    features = np.concatenate([c.features for c in support.classes.values()])
+    features = joined([c.features for c in support.classes.values()])
     labels, shots = np.nonzero(mask)
     foreign = _without_own_class(stages, support, features, labels)
-    queries, _ = encode_query(stages, support.prompts, features)
+    queries, _ = encode_query(stages, support.texts, features)
     logits, chosen = [], np.flatnonzero(mask.sum(1)[labels] > 1)
     for video in chosen:
         rest = mask.copy()
         rest[labels[video], shots[video]] = False
         query = jax.tree.map(lambda x: x[video : video + 1], queries)  # noqa: B023
-        logits.append(stages.match(supports, query, support.prompts, rest)[0])
+        logits.append(stages.match(supports, query, support.texts, rest)[0])
     return np.reshape(logits, (-1, len(mask))), labels[chosen], foreign
 
 
 def _without_own_class(
-    stages: CompiledMethod, support: SupportSet, features: np.ndarray, labels: np.ndarray
+    stages: CompiledMethod, support: SupportSet, features: Features, labels: np.ndarray
 ) -> np.ndarray:
     """Logits [N, W - 1] of videos against all classes but their own."""
     supports, mask = support.stacked(stages)
-    prompts, way = support.prompts, len(mask)
+    texts, way = support.texts, len(mask)
     own = np.arange(way) == labels[:, None]
     if stages.independent_classes:
-        queries, _ = encode_query(stages, prompts, features, barred=labels)
-        logits = stages.match(supports, queries, prompts, mask)
+        queries, _ = encode_query(stages, texts, features, barred=labels)
+        logits = stages.match(supports, queries, texts, mask)
         return logits[~own].reshape(-1, way - 1)
     rows = []
     for label in range(way):
         others = np.arange(way) != label
         chosen = jax.tree.map(lambda x: x[others], supports)  # noqa: B023
-        queries, _ = encode_query(stages, prompts[others], features[labels == label])
-        rows.append(stages.match(chosen, queries, prompts[others], mask[others]))
+        queries, _ = encode_query(stages, texts[others], taken(features, labels == label))
+        rows.append(stages.match(chosen, queries, texts[others], mask[others]))
     return np.concatenate(rows)

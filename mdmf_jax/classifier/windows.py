@@ -13,11 +13,15 @@ _SLACK = 1e-6  # seconds
 
 
 class Window(NamedTuple):
-    """A piece of a video, seconds from its first frame, and its clip [V, T, H, W, 3]."""
+    """A piece of a video, seconds from its first frame, and its test clips.
+
+    Attributes:
+      clips: by modality, uint8 [V, T, H, W, C].
+    """
 
     start: float
     end: float
-    views: np.ndarray
+    clips: dict[str, np.ndarray]
 
 
 class Span(NamedTuple):
@@ -61,7 +65,7 @@ def cut_windows(
             # The last window may begin as early as the one just given.
             held = [pair for pair in held if pair[0] >= (number - 1) * stride - _SLACK]
         if not held or time - held[-1][0] >= gap - _SLACK:
-            held.append((time, reader.scale(frame[None])[0]))
+            held.append((time, reader.held(frame)))
     end = last + step
     if number * stride + window <= end + step / 2:
         yield from _window(held, reader, number * stride, number * stride + window)
@@ -73,11 +77,7 @@ def _window(held, reader: ClipReader, start: float, end: float) -> Iterator[Wind
     inside = [frame for time, frame in held if start - _SLACK <= time < end - _SLACK]
     if not inside:  # a gap in the video
         return
-    views = []
-    for view in range(reader.views):
-        chosen = [inside[i] for i in reader.choose(len(inside), view)]
-        views.append(reader.cut(np.stack(chosen), view))
-    yield Window(start, end, np.stack(views))
+    yield Window(start, end, reader.cut(inside, f"{start:.1f} to {end:.1f} s"))
 
 
 def merge_windows(

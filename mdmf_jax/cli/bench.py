@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mdmf_jax.bench.names import ATTENTIONS, DTYPES, MODELS, TARGETS
 from mdmf_jax.errors import ConfigError
+from mdmf_jax.files import write_json
 
 if TYPE_CHECKING:
     from mdmf_jax.bench.measurement import Measurement
@@ -131,14 +132,9 @@ def _report(
     import json
 
     from mdmf_jax.bench.environment import heading, measurements_table, wide_console
-    from mdmf_jax.evaluation.provenance import write_json
 
     if options.output:
-        try:
-            write_json(options.output, content)
-        except OSError as error:
-            reason = error.strerror or error
-            raise ConfigError(f"--output={options.output}: cannot be written ({reason})") from error
+        write_json(options.output, content, ConfigError, "give another --output")
     if options.json:
         print(json.dumps(content, indent=2))
         return

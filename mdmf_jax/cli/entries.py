@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from mdmf_jax.errors import ConfigError
 
 if TYPE_CHECKING:
+    from mdmf_jax.evaluation.task import Task
     from mdmf_jax.runs.entries import Entry
-    from mdmf_jax.runs.evaluate import Task
 
-_SIZES = ("part", "way", "shot", "queries", "episodes", "seed", "clip", "data")
+_SIZES = ("split", "way", "shot", "queries", "episodes", "seed", "encoder", "data")
 
 
 def add_entries(parser: argparse.ArgumentParser) -> None:
@@ -43,19 +43,19 @@ def add_task(parser: argparse.ArgumentParser, *skip: str) -> None:
         "seed": "names the sequence of episodes",
     }
     parser.add_argument(
-        "--split", dest="part", choices=("train", "val", "test"), help="classes to test"
+        "--split", choices=("train", "val", "test"), help="classes to test"
     )
     for name, text in texts.items():
         if name not in skip:
             least = {"way": 2, "seed": 0}.get(name, 1)
             parser.add_argument(f"--{name}", type=number(least), metavar="N", help=text)
-    parser.add_argument("--clip", metavar="DIR", help="folder of the CLIP, if it has moved")
+    parser.add_argument("--clip", dest="encoder", metavar="DIR", help="folder of the CLIP, if it has moved")
     parser.add_argument("--data", metavar="DIR", help="folder of the videos, if it has moved")
 
 
 def task_of(options: argparse.Namespace) -> "Task":
     """The episodes that the options ask for."""
-    from mdmf_jax.runs.evaluate import Task
+    from mdmf_jax.evaluation.task import Task
 
     return Task(**{name: getattr(options, name, None) for name in _SIZES})
 

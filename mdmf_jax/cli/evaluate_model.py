@@ -3,6 +3,8 @@
 import argparse
 
 from mdmf_jax.cli.models import add_model, on_error, print_skipped, shown
+from mdmf_jax.errors import DataError
+from mdmf_jax.files import write_json
 
 SUMMARY = "Test a model of the command fit on labelled videos: accuracy, 'unknown', calibration."
 DETAILS = """\
@@ -28,7 +30,6 @@ def run(options: argparse.Namespace) -> None:
       UserError: the model or the folder is missing or damaged.
     """
     from mdmf_jax.classifier.classifier import FewShotClassifier
-    from mdmf_jax.classifier.output import write_json
 
     classifier = FewShotClassifier.load(options.model)
     results = classifier.evaluate(options.videos, on_error=on_error(options))
@@ -36,7 +37,7 @@ def run(options: argparse.Namespace) -> None:
     _print(results)
     if options.json:
         results["skipped"] = [bad._asdict() for bad in classifier.skipped_]
-        write_json(options.json, results)
+        write_json(options.json, results, DataError)
 
 
 def _print(results) -> None:

@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> None:
     from mdmf_jax.classifier.clips import BadVideo
     from mdmf_jax.classifier.folders import expand
     from mdmf_jax.classifier.settings import settings_from_dict
-    from mdmf_jax.weights.files import read_json
+    from mdmf_jax.files import read_json
 
     videos, skipped = expand(options.videos)
     if skipped and options.strict:

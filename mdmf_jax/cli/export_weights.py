@@ -2,7 +2,8 @@
 
 import argparse
 
-from mdmf_jax.errors import ConfigError
+from mdmf_jax import files
+from mdmf_jax.errors import ConfigError, WeightsError
 
 SUMMARY = "Write a model for use elsewhere: published parameter names, or programs of jax.export."
 DETAILS = """\
@@ -53,7 +54,7 @@ def _write_programs(options: argparse.Namespace) -> None:
 
     from mdmf_jax.export.writer import export_path
 
-    classes = export_path(options.checkpoint, options.file, clip=options.clip)
+    classes = export_path(options.checkpoint, options.file, encoder=options.clip)
     known = f"{len(classes)} classes" if classes else "no classes"
     print(f"wrote {options.file}: programs for cpu, cuda and tpu, {known}")
 
@@ -67,13 +68,12 @@ def _write_parameters(options: argparse.Namespace) -> None:
     import numpy as np
     from safetensors.numpy import save_file
 
-    from mdmf_jax.cli.folders import new_file
     from mdmf_jax.runs.published_checkpoint import read_checkpoint
     from mdmf_jax.weights.published import PUBLISHED
 
     config, params = read_checkpoint(options.checkpoint, options.clip)
     published = PUBLISHED[config.method]
     tensors = {n: np.asarray(x, order="C") for n, x in published.state_dict(params).items()}
-    with new_file(options.file) as temporary:
+    with files.whole_file(options.file, WeightsError) as temporary:
         save_file(tensors, temporary, metadata={"format": "pt"})
     print(f"wrote {options.file}: {published.title}, {len(tensors)} tensors")

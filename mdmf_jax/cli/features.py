@@ -46,34 +46,29 @@ def run(options: argparse.Namespace) -> None:
             f"--shard is {options.shard}; it must be 0 to {options.num_shards - 1} (--num-shards)"
         )
 
-    experiment, params = _experiment(options)
-    settings = experiment.config.eval
+    opened = _opened(options)
+    settings = opened.config.eval
     if settings.feature_cache == "off":
         raise ConfigError("eval.feature_cache is off; set it to a folder, or give --cache=DIR")
-    part = options.part or settings.split
-    features = experiment.stored_features(
-        params["encoder"], part, options.shard, options.num_shards
+    split = options.part or settings.split
+    features = opened.evaluator.stored_features(
+        opened.params, split, options.shard, options.num_shards
     )
-    total = experiment.dataset.splits[part].num_videos
+    total = opened.dataset.splits[split].num_videos
     done = "all are stored" if len(features) else "other shards are missing"
-    print(f"{part}: shard {options.shard} of {options.num_shards}, {total} videos in all; {done}")
+    print(f"{split}: shard {options.shard} of {options.num_shards}, {total} videos in all; {done}")
 
 
-def _experiment(options: argparse.Namespace):
-    """The experiment and its parameters."""
-    from dataclasses import replace
-
-    from mdmf_jax.runs.evaluate import Task, adapted, load_checkpoint
-    from mdmf_jax.runs.experiment import Experiment
+def _opened(options: argparse.Namespace):
+    """The model, its data and its parameters."""
+    from mdmf_jax.evaluation.opened import open_checkpoint, open_untrained
+    from mdmf_jax.evaluation.task import Task, adapted
+    from mdmf_jax.runs.evaluate import with_feature_cache
     from mdmf_jax.runs.published_checkpoint import make_config
 
-    task = Task(clip=options.clip, data=options.data)
+    task = Task(encoder=options.clip, data=options.data)
     if options.checkpoint:
-        experiment, params, _, _ = load_checkpoint(options.checkpoint, task)
+        opened = open_checkpoint(options.checkpoint, task)
     else:
-        experiment = Experiment(adapted(make_config(options.config, options.settings), task))
-        params = experiment.new_state().params
-    if options.cache:
-        config = experiment.config
-        experiment.config = replace(config, eval=replace(config.eval, feature_cache=options.cache))
-    return experiment, params
+        opened = open_untrained(adapted(make_config(options.config, options.settings), task))
+    return with_feature_cache(opened, options.cache) if options.cache else opened

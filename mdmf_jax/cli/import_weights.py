@@ -5,7 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mdmf_jax.errors import ConfigError
+from mdmf_jax import files
+from mdmf_jax.errors import ConfigError, WeightsError
 
 if TYPE_CHECKING:
     from mdmf_jax.weights.sources import Source
@@ -48,14 +49,13 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         UserError: SOURCE is damaged, unknown or does not fit the CLIP; DIR exists already.
     """
-    from mdmf_jax.cli.folders import check_new, new_folder
     from mdmf_jax.weights.sources import open_source
 
-    check_new(options.folder)
+    files.check_new(options.folder, WeightsError)
     source = open_source(options.source, options.activation)
     print(f"{options.source}: {source.title}", flush=True)
     write, advice = (_clip if source.clip else _checkpoint)(source, options)
-    with new_folder(options.folder) as folder:
+    with files.whole_folder(options.folder, WeightsError) as folder:
         write(folder)
     print(f"wrote {options.folder}; {advice}")
 
@@ -81,7 +81,7 @@ def _checkpoint(source: "Source", options: argparse.Namespace) -> tuple[Writer, 
     sized = ("--config.data.crop=", "--config.data.resize=")
     if not options.config and not any(text.startswith(sized) for text in options.settings):
         config = checkpoint.fit_frames(config, clip)
-    checkpoint.check_fit(config, clip)
+    checkpoint.check_fit(config)
     params = published.load(source.tensors, clip, config.head, origin)
     advice = f"test it with python eval.py --checkpoint={options.folder} --data=VIDEOS"
     return lambda folder: checkpoint.write_checkpoint(folder, config, params), advice

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mdmf_jax.cli.models import add_model, on_error, print_skipped, shown
 from mdmf_jax.errors import DataError
+from mdmf_jax.files import write_json
 
 SUMMARY = "Label videos with a model of the command fit; 'unknown' where no class fits."
 DETAILS = """\
@@ -35,7 +36,7 @@ def run(options: argparse.Namespace) -> None:
     """
     from mdmf_jax.classifier.classifier import FewShotClassifier
     from mdmf_jax.classifier.folders import expand
-    from mdmf_jax.classifier.output import write_csv, write_json
+    from mdmf_jax.classifier.output import write_csv
 
     videos, others = expand(options.videos)
     if others and options.strict:
@@ -57,7 +58,7 @@ def run(options: argparse.Namespace) -> None:
             "videos": [answer._asdict() for answer in done],
             "skipped": [bad._asdict() for bad in classifier.skipped_],
         }
-        write_json(options.json, content)
+        write_json(options.json, content, DataError)
 
 
 def _print(answers) -> None:

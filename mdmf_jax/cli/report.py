@@ -3,8 +3,9 @@
 import argparse
 from pathlib import Path
 
+from mdmf_jax import files
 from mdmf_jax.cli.entries import number
-from mdmf_jax.errors import ConfigError
+from mdmf_jax.errors import ConfigError, DataError
 
 SUMMARY = "Write an evaluation or a comparison as one HTML file that needs nothing else."
 DETAILS = """\
@@ -53,7 +54,6 @@ def run(options: argparse.Namespace) -> None:
       UserError: the source, the checkpoint, the data or the CLIP is missing or wrong, or the
         file cannot be written.
     """
-    from mdmf_jax.classifier.output import write_file
     from mdmf_jax.report.sources import read_source
 
     found = read_source(options.source, options.checkpoint)
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> None:
     if options.entry and not comparison:
         raise ConfigError("--entry is for a compare.json; leave it out")
     page = _comparison(found, options) if comparison else _evaluation(found, options)
-    write_file(options.out, page)
+    files.write_whole(options.out, page, DataError)
     print(f"wrote {options.out} ({Path(options.out).stat().st_size / 1e6:.1f} MB)")
 
 
@@ -87,17 +87,17 @@ def _looked_into(evaluation, options: argparse.Namespace):
     if options.numbers_only:
         return None, None
 
+    from mdmf_jax.evaluation.task import Task
     from mdmf_jax.report.analysis import EPISODES, analyse
     from mdmf_jax.report.sources import load, task_sizes
-    from mdmf_jax.runs.evaluate import Task
 
     task = Task(
         way=options.way,
         shot=options.shot,
         episodes=options.episodes,
-        clip=options.clip,
+        encoder=options.clip,
         data=options.data,
     )
-    experiment, params = load(evaluation, task)
-    analysis = analyse(experiment, params, task_sizes(evaluation, task, EPISODES))
-    return analysis, experiment.config.head
+    opened = load(evaluation, task)
+    analysis = analyse(opened, task_sizes(evaluation, task, EPISODES))
+    return analysis, opened.config.head

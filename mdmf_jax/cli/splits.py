@@ -160,10 +160,10 @@ def _show_part(console: "Console", protocol: "Protocol", part: str) -> None:
 
 
 def _published_prompts(protocol: "Protocol", part: str) -> tuple[str, ...]:
-    from mdmf_jax.evaluation.text import prompt_names
+    from mdmf_jax.data.protocols.text_names import class_text_names
 
     classes = protocol.classes_of(part)
-    return prompt_names(
+    return class_text_names(
         [class_.folder for class_ in classes],
         _prompts(classes),
         [class_.folder for class_ in protocol.classes],

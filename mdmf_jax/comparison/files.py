@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mdmf_jax import files
 from mdmf_jax.comparison import tables
 from mdmf_jax.comparison.plots import forest_plot
 from mdmf_jax.errors import DataError
-from mdmf_jax.evaluation.provenance import write_json, write_text
 
 JSON = "compare.json"
 BEGIN = "<!-- comparison: begin (written by python -m mdmf_jax compare --from ... --page ...) -->"
@@ -21,17 +21,14 @@ def write_comparison(results: Mapping[str, Any], folder: Path) -> None:
     Raises:
       DataError: the folder cannot be written.
     """
-    try:
-        write_json(folder / JSON, results)
-        write_text(
-            folder / "compare.md", f"# Comparison\n\n{tables.markdown(results, 'forest.svg')}"
-        )
-        write_text(folder / "compare.csv", tables.overview_csv(results))
-        write_text(folder / "compare_classes.csv", tables.class_csv(results))
-    except OSError as error:
-        raise DataError(
-            f"{folder}: cannot be written ({error.strerror}); give another --out"
-        ) from None
+    texts = {
+        JSON: json.dumps(results, indent=2) + "\n",
+        "compare.md": f"# Comparison\n\n{tables.markdown(results, 'forest.svg')}",
+        "compare.csv": tables.overview_csv(results),
+        "compare_classes.csv": tables.class_csv(results),
+    }
+    for name, text in texts.items():
+        files.write_whole(folder / name, text, DataError, "give another --out")
     forest_plot(results, folder)
 
 
@@ -41,13 +38,9 @@ def read_comparison(file: Path) -> dict[str, Any]:
     Raises:
       DataError: it cannot be read, or is no such file.
     """
-    try:
-        results = json.loads(Path(file).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "no JSON"
-        raise DataError(f"{file}: cannot be read ({reason}); give a {JSON}") from None
+    results = files.read_json(file, DataError, f"give a {JSON}")
     needed = {"date", "task", "classes", "pairs", "entries", "versions", "hardware"}
-    if not isinstance(results, dict) or not needed <= results.keys():
+    if not needed <= results.keys():
         raise DataError(f"{file}: is not written by compare; give a {JSON}")
     return results
 
@@ -69,7 +62,7 @@ def fill_page(results: Mapping[str, Any], page: Path, name: str = "comparison") 
         if not found:
             raise DataError(f"{page}: the line {END!r} must come after {BEGIN!r}")
         body = tables.markdown(results, f"{name}.svg")
-        write_text(page, f"{before}{BEGIN}\n\n{body}\n{END}{after}")
+        files.write_whole(page, f"{before}{BEGIN}\n\n{body}\n{END}{after}", DataError)
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{page}: cannot be read or written ({error})") from None
     forest_plot(results, page.parent, name)

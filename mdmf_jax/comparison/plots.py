@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mdmf_jax.comparison.tables import signed, task_line
 from mdmf_jax.errors import DataError
 from mdmf_jax.evaluation.tables import with_interval
+from mdmf_jax.files import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -128,17 +129,13 @@ def _heat(results: Mapping[str, Any]) -> "Figure":
 
 
 def _save(figure: "Figure", folder: Path, name: str) -> list[Path]:
-    files = [Path(folder) / f"{name}.{kind}" for kind in ("png", "svg")]
-    try:
-        for file in files:
-            # Without a date the same results give the same file.
-            metadata = {"Date": None} if file.suffix == ".svg" else None
-            figure.savefig(file, dpi=150, metadata=metadata)
-    except OSError as error:
-        raise DataError(
-            f"{folder}: pictures cannot be written ({error.strerror}); give another --out"
-        ) from None
-    return files
+    pictures = [Path(folder) / f"{name}.{kind}" for kind in ("png", "svg")]
+    for file in pictures:
+        # Without a date the same results give the same file.
+        metadata = {"Date": None} if file.suffix == ".svg" else None
+        with whole_file(file, DataError, "give another --out") as temporary:
+            figure.savefig(temporary, dpi=150, format=file.suffix[1:], metadata=metadata)
+    return pictures
 
 
 def _short(text: str, length: int = 32) -> str:

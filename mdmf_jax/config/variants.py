@@ -23,9 +23,7 @@ def switch_values(variant: str, method: str, encoder: str) -> dict[str, Any]:
     return found
 
 
-def resolve(
-    settings: Mapping[str, Any], variant: str, method: str, encoder: str
-) -> dict[str, Any]:
+def resolve(settings: Mapping[str, Any], variant: str, method: str, encoder: str) -> dict[str, Any]:
     """Nested settings in which every switch that is None has the value of the variant.
 
     A setting that is given wins over the variant.

@@ -7,7 +7,34 @@ from mdmf_jax.config.fields import setting
 
 
 @dataclass(frozen=True)
-class DataSection:
+class ClipOptions:
+    """How a test clip is cut from a video."""
+
+    frames: int = setting(8, "frames T sampled from each video", min=1, affects="features")
+    resize: int = setting(256, "short side in pixels after resizing", min=1, affects="features")
+    crop: int = setting(
+        224,
+        "side in pixels of the square crop; the encoder's image size",
+        min=1,
+        affects="features",
+    )
+    pipeline: Literal["mdmf", "clip_fsar"] = setting(
+        "mdmf",
+        '"mdmf" keeps the aspect; "clip_fsar" squashes to a square',
+        affects="features",
+    )
+    sampling: Literal["ends", "segments", "span"] = setting(
+        "ends",
+        '"ends": equally spaced frames; "segments": one each; "span": neighbours',
+        affects="features",
+    )
+    test_clips: int = setting(
+        1, "clips of a test video whose features are averaged", min=1, affects="features"
+    )
+
+
+@dataclass(frozen=True)
+class DataSection(ClipOptions):
     """Videos, splits and what is done to frames."""
 
     dataset: Literal["folders", "demo"] = setting(
@@ -34,27 +61,6 @@ class DataSection:
         'folder of the {train,val,test} lists; "": root/{train,val,test}/class',
         affects="videos",
     )
-    frames: int = setting(8, "frames T sampled from each video", min=1, affects="features")
-    resize: int = setting(256, "short side in pixels after resizing", min=1, affects="features")
-    crop: int = setting(
-        224,
-        "side in pixels of the square crop; the encoder's image size",
-        min=1,
-        affects="features",
-    )
-    pipeline: Literal["mdmf", "clip_fsar"] = setting(
-        "mdmf",
-        '"mdmf" keeps the aspect; "clip_fsar" squashes to a square',
-        affects="features",
-    )
-    sampling: Literal["ends", "segments", "span"] = setting(
-        "ends",
-        '"ends": equally spaced frames; "segments": one each; "span": neighbours',
-        affects="features",
-    )
-    test_clips: int = setting(
-        1, "clips of a test video whose features are averaged", min=1, affects="features"
-    )
     short_videos: Literal["repeat", "drop"] = setting(
         "repeat",
         'videos of fewer than T frames: "repeat" frames or "drop" the video',
@@ -67,9 +73,7 @@ class DataSection:
         reference=True,
     )
     jitter: bool = setting(False, "change the colours of training queries at random")
-    left_right: bool = setting(
-        False, "the classes tell left from right, so mirroring changes them"
-    )
+    left_right: bool = setting(False, "the classes tell left from right, so mirroring changes them")
     cache: bool = setting(False, "keep decoded and resized videos in memory", affects="speed")
     loader: Literal["tfdata", "threads"] = setting(
         "tfdata", '"tfdata", or "threads": the same batches without TensorFlow', affects="speed"

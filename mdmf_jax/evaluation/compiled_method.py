@@ -4,17 +4,15 @@ Numbers of videos, classes and shots are rounded up: a support set that grows by
 video seldom needs a new program. What fills up are copies, which a mask or a cut takes away.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
-from mdmf_jax.models.encoders.clip.preprocess import normalise
-from mdmf_jax.models.encoders.clip.text import CLIPText
-from mdmf_jax.models.encoders.clip.vision import CLIPVision
-from mdmf_jax.models.methods.base import FewShotMethod
-from mdmf_jax.weights.huggingface import LoadedCLIP
+from mdmf_jax.model import FewShotModel, Params
+
+Features = Mapping[str, np.ndarray]
 
 BATCHES = (1, 8)  # videos encoded at once
 QUERIES = (1, 32)  # queries matched at once
@@ -23,122 +21,106 @@ SHOTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class CompiledMethod:
-    """An encoder and a method with their parameters.
+    """A model with its parameters, ready to run on any numbers of videos, classes and shots."""
 
-    Args:
-      clip: the encoders.
-      head_params: parameters of the method.
-      kind: how pixels are normalised; see `normalise`.
-    """
-
-    def __init__(self, clip: LoadedCLIP, method: FewShotMethod, head_params: Any, kind: str):
-        self._method, self._tokenizer = method, clip.tokenizer
-        self._length = clip.config.text.max_position_embeddings
-        self._encoder, self._text_params, self._head = jax.device_put(
-            (
-                {name: clip.params[name] for name in ("vision_model", "visual_projection")},
-                {name: clip.params[name] for name in ("text_model", "text_projection")},
-                head_params,
-            )
+    def __init__(self, model: FewShotModel, params: Params):
+        self.model = model
+        self._params, self._fixed = jax.device_put((params, model.fixed))
+        self._encode = jax.jit(model.stage("encode"))
+        self._texts = jax.jit(
+            lambda params, fixed, ids, mask: model.class_texts(params, ids, mask, fixed=fixed)
         )
-        vision, text = CLIPVision(clip.config), CLIPText(clip.config)
+        self._scores = jax.jit(model.stage("class_text_logits"))
+        choose = model.stage("choose_prompts")
+        self._probability = jax.jit(lambda params, s: choose(params, s, s.argmax(-1))[1])
+        self._supports = jax.jit(model.stage("encode_support"))
+        self._queries = jax.jit(model.stage("encode_query"))
+        match = model.stage("match")
+        self._match = jax.jit(
+            lambda params, s, q, t, mask: match(params, s, q, t, support_mask=mask)[0]
+        )
+        self._explain = jax.jit(
+            lambda params, s, q, t, mask: match(params, s, q, t, support_mask=mask)
+        )
 
-        def encode(params, frames):
-            return vision.apply({"params": params}, normalise(frames, kind))
-
-        def stage(function):
-            return jax.jit(
-                lambda params, *arguments: method.apply(
-                    {"params": params}, *arguments, method=function
-                )
-            )
-
-        self._encode = jax.jit(encode)
-        self._text = jax.jit(lambda params, ids: text.apply({"params": params}, ids))
-        self._scores = stage(lambda m, *arguments: m.class_text_logits(*arguments))
-        self._probability = stage(lambda m, scores: m.choose_prompts(scores, scores.argmax(-1))[1])
-        self._supports = stage(lambda m, *arguments: m.encode_support(*arguments))
-        self._queries = stage(lambda m, *arguments: m.encode_query(*arguments))
-        self._match = stage(lambda m, s, q, p, mask: m.match(s, q, p, support_mask=mask)[0])
-        self._explain = stage(lambda m, s, q, p, mask: m.match(s, q, p, support_mask=mask))
+    @property
+    def params(self) -> Params:
+        """Parameters on the device."""
+        return self._params
 
     @property
     def chooses_prompts(self) -> bool:
         """Whether a query is given the text of one of the classes."""
-        return self._method.chooses_prompts
+        return self.model.method.chooses_prompts
 
-    def features(self, clips: np.ndarray) -> np.ndarray:
-        """Frame features of clips: uint8 [N, T, H, W, 3] -> float32 [N, T, D]."""
-        count, frames, *pixels = clips.shape
+    @property
+    def independent_classes(self) -> bool:
+        """Whether the logit of a class depends on that class and the query only."""
+        return self.model.method.independent_classes
 
-        def encode(part):
-            encoded = self._encode(self._encoder, part.reshape(-1, *pixels))
-            return encoded.reshape(len(part), frames, -1)
+    def features(self, clips: Mapping[str, np.ndarray]) -> Features:
+        """Features of clips: modality -> uint8 [N, T, H, W, C] to name -> float32 [N, ...]."""
+        return _in_parts(lambda part: self._encode(self._params, part), BATCHES, dict(clips))
 
-        return np.asarray(_in_parts(encode, BATCHES, clips), np.float32)
+    def texts(self, texts: Sequence[str]) -> np.ndarray:
+        """Text features of classes with one text each, not normalised, float32 [C, D]."""
+        ids, mask = self.model.token_ids([[text] for text in texts])
+        return _in_parts(
+            lambda part: self._texts(self._params, self._fixed, *part), BATCHES, (ids, mask)
+        )
 
-    def texts(self, prompts: Sequence[str]) -> np.ndarray:
-        """Text features of prompts, not normalised, float32 [N, D]."""
-        ids = np.asarray(self._tokenizer(list(prompts), self._length))
-        return _in_parts(lambda part: self._text(self._text_params, part), BATCHES, ids)
-
-    def class_text_logits(self, videos: np.ndarray, table: np.ndarray) -> np.ndarray:
-        """How well each text suits each video: [N, T, D], [C, D] -> [N, C]."""
+    def class_text_logits(self, features: Features, table: np.ndarray) -> np.ndarray:
+        """How well each text suits each video: features [N, ...], [C, D] -> [N, C]."""
         texts = _pad(table, _size(len(table), CLASSES))
-        scores = _in_parts(lambda part: self._scores(self._head, part, texts), QUERIES, videos)
+        scores = _in_parts(lambda part: self._scores(self._params, part, texts), QUERIES, features)
         return np.asarray(scores)[:, : len(table)]
 
     def prompt_probability(self, scores: np.ndarray) -> np.ndarray:
         """Probabilities of the prompts [Q, C] of scores [Q, C]."""
-        return np.asarray(self._probability(self._head, scores))
+        return np.asarray(self._probability(self._params, scores))
 
-    def encode_support(self, videos: np.ndarray, texts: np.ndarray) -> Any:
-        """What `match` needs of support videos [N, T, D] with texts [N, D], a tree [N, ...]."""
-        return self._outputs(self._supports, videos, texts)
+    def encode_support(self, features: Features, texts: np.ndarray) -> Any:
+        """What `match` needs of support videos [N, ...] with texts [N, D], a tree [N, ...]."""
+        return self._outputs(self._supports, features, texts)
 
-    def encode_query(self, videos: np.ndarray, texts: np.ndarray | None) -> Any:
-        """The same of queries; `texts` are their prompts, if the method chooses any."""
-        return self._outputs(self._queries, videos, texts)
+    def encode_query(self, features: Features, texts: np.ndarray | None) -> Any:
+        """The same of queries; `texts` are those chosen for them, if the method chooses any."""
+        return self._outputs(self._queries, features, texts)
 
     def match(
-        self, supports: Any, queries: Any, prompts: np.ndarray, mask: np.ndarray
+        self, supports: Any, queries: Any, text_features: np.ndarray, mask: np.ndarray
     ) -> np.ndarray:
-        """Logits [Q, W] from trees [W, K, ...] and [Q, ...], prompts [W, D], mask [W, K]."""
+        """Logits [Q, W] from trees [W, K, ...] and [Q, ...], texts [W, D], mask [W, K]."""
         way, shot = mask.shape
         # Methods that turn their logits into probabilities see all classes at once.
         ways = _size(way, CLASSES) if self.independent_classes else way
         shots = _size(shot, SHOTS)
         padded = jax.tree.map(lambda x: _pad(_pad(x, shots, 1), ways), supports)
-        texts = _pad(prompts, ways)
+        texts = _pad(text_features, ways)
         full = np.zeros((ways, shots), bool)
         full[:way, :shot] = mask
         full[way:] = full[:1]  # copies of the first class, which are cut off
         logits = _in_parts(
-            lambda part: self._match(self._head, padded, part, texts, full), QUERIES, queries
+            lambda part: self._match(self._params, padded, part, texts, full), QUERIES, queries
         )
         return self._as_logits(logits[:, :way])
 
     def explain(
-        self, supports: Any, query: Any, prompts: np.ndarray, mask: np.ndarray
+        self, supports: Any, query: Any, text_features: np.ndarray, mask: np.ndarray
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Logits [1, W] and all diagnostics of one query, a tree [1, ...]."""
-        logits, diagnostics = self._explain(self._head, supports, query, prompts, mask)
+        logits, diagnostics = self._explain(self._params, supports, query, text_features, mask)
         return self._as_logits(np.asarray(logits)), jax.tree.map(np.asarray, diagnostics)
-
-    @property
-    def independent_classes(self) -> bool:
-        """Whether the logit of a class depends on that class and the query only."""
-        return getattr(self._method.config, "at_test", "plain") == "plain"
 
     def _as_logits(self, logits: np.ndarray) -> np.ndarray:
         if self.independent_classes:
             return logits
         return np.log(np.maximum(logits, np.finfo(np.float32).tiny))  # they were probabilities
 
-    def _outputs(self, stage, videos, texts) -> Any:
+    def _outputs(self, stage, features, texts) -> Any:
         if texts is None:
-            return _in_parts(lambda v: stage(self._head, v, None), QUERIES, videos)
-        return _in_parts(lambda pair: stage(self._head, *pair), QUERIES, (videos, texts))
+            return _in_parts(lambda x: stage(self._params, x, None), QUERIES, dict(features))
+        return _in_parts(lambda pair: stage(self._params, *pair), QUERIES, (dict(features), texts))
 
 
 def _in_parts(function, sizes: tuple[int, ...], tree: Any) -> Any:

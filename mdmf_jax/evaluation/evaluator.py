@@ -1,168 +1,194 @@
-"""Many episodes from stored features: outputs of single videos first, then chunks of episodes."""
+"""Evaluator: a model and a data set, and the answers to their episodes."""
 
-from collections.abc import Callable, Iterator, Mapping
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding
-from jax.sharding import PartitionSpec as P
+from jax.sharding import Mesh
 
-from mdmf_jax.evaluation.stage_cache import StageCache
-from mdmf_jax.models.methods.base import FewShotMethod
+from mdmf_jax import files
+from mdmf_jax.config.config import Config
+from mdmf_jax.data.dataset import SPLITS, Dataset
+from mdmf_jax.evaluation.episodes import EpisodeEvaluator
+from mdmf_jax.evaluation.features.extractor import FeatureExtractor
+from mdmf_jax.evaluation.features.key import encoder_content, split_content
+from mdmf_jax.evaluation.features.store import FeatureStore, cache_key
+from mdmf_jax.evaluation.metrics import episode_metrics
+from mdmf_jax.evaluation.partial import resumed
+from mdmf_jax.evaluation.pixel_episodes import PixelEvaluator
+from mdmf_jax.evaluation.text import ClassTable, class_texts_of
+from mdmf_jax.model import FewShotModel, Params
+from mdmf_jax.training import distributed
+from mdmf_jax.training.sharding import device_mesh, replicated
+from mdmf_jax.training.trainer import trained
 
-# watch(answers to the first episodes)
-Watch = Callable[[Mapping[str, np.ndarray]], None]
-
-_FEWEST_CLASSES = 8  # the table of class texts is filled up to a power of two
-_VIDEOS = 256  # whose prompt scores are computed at once
+Features = Mapping[str, np.ndarray]
+Table = Mapping[str, np.ndarray]
 
 
-class EpisodeEvaluator:
-    """Predictions for a table of episodes.
+class Evaluator:
+    """Features of test videos, made once, and answers to episodes.
 
-    What a method makes of one video (and one text) is computed once, however many episodes use
-    it; the episodes gather it by index and are matched in chunks of one size. Compiled once for
-    each (way, shot, queries). The random draws of an episode depend on the key and its index
-    only, so the size of the chunks changes nothing.
-
-    Args:
-      method: the module; its stages are used, not its `__call__`.
-      mesh: its axis `data` divides the episodes of a chunk.
-      chunk: episodes computed at once; rounded up to a multiple of that axis.
-      table_gib: memory for the outputs of videos; with more of them than fit, the episodes are
-        done in groups, each with outputs of its own.
+    Attributes:
+      texts: class texts of all splits.
     """
 
-    def __init__(self, method: FewShotMethod, mesh: Mesh, chunk: int, table_gib: float = 8.0):
-        parts = mesh.shape["data"]
-        self._chunk = -(-chunk // parts) * parts
-        self._sharding = NamedSharding(mesh, P("data"))
-        self._limit = table_gib * 2**30
-        self._chooses = method.chooses_prompts
-
-        def apply(stage, rngs=None):
-            return lambda params, *args: method.apply(
-                {"params": params}, *args, method=stage, rngs=rngs
-            )
-
-        self._supports = StageCache(apply("encode_support"), mesh)
-        self._queries = StageCache(apply("encode_query"), mesh)
-
-        def choices(params, scores, index, key):
-            def choose(scores, index):
-                rngs = {"prompt": jax.random.fold_in(key, index)}
-                return apply("choose_prompts", rngs)(params, scores)[0]
-
-            return jax.vmap(choose)(scores, index)
-
-        def matches(params, supports, queries, support, query, prompts):
-            def match(support, query, prompts):
-                # One gather for each shot: a mean over the shots then never writes them all.
-                gathered = jax.tree.map(
-                    lambda x: jnp.stack([x[videos] for videos in support.T], axis=1), supports
-                )
-                asked = jax.tree.map(lambda x: x[query], queries)
-                return apply("match")(params, gathered, asked, prompts)[0].argmax(-1)
-
-            return jax.vmap(match)(support, query, prompts)
-
-        self._scores = jax.jit(apply("class_text_logits"))
-        self._choices, self._matches = jax.jit(choices), jax.jit(matches)
-
-    def __call__(
-        self,
-        head_params: Any,
-        features: np.ndarray,
-        class_table: np.ndarray,
-        episodes: Mapping[str, np.ndarray],
-        key: jax.Array,
-        watch: Watch | None = None,
-    ) -> dict[str, np.ndarray]:
-        """Answers of N episodes: "prediction" [N, Q], and "prompt_choice" [N, Q] if the method
-        chooses prompts; both are classes of the episode, 0..W-1.
+    def __init__(
+        self, config: Config, model: FewShotModel, dataset: Dataset, mesh: Mesh | None = None
+    ):
+        """Takes a model and a data set.
 
         Args:
-          features: of all videos of the part [V, T, D].
-          class_table: text features of all classes of the part [C, D].
-          episodes: class_ids [N, W], support [N, W, K] and query [N, Q] (video indices),
-            index [N].
-          watch: is given the answers to the first n episodes, again and again as n grows.
+          mesh: of the devices that evaluate; by default all of this process.
         """
-        features, class_table = np.asarray(features), np.asarray(class_table)
-        classes, count = np.asarray(episodes["class_ids"]), len(episodes["index"])
-        answers, texts, prompt = {}, None, np.zeros_like(episodes["query"])
-        if self._chooses:
-            choice = self._chosen(head_params, features, class_table, episodes, key)
-            answers["prompt_choice"] = choice
-            texts, prompt = class_table, np.take_along_axis(classes, choice, axis=1)
-        inputs = (head_params, features, class_table, texts)
-        groups = self._groups(inputs, episodes, prompt, slice(0, count))
-        predictions: list[np.ndarray] = []  # of the chunks
-        for group in groups:
-            for chunk in self._group(inputs, episodes, prompt, group):
-                predictions.append(chunk)
-                if watch:
-                    done = np.concatenate(predictions)
-                    watch({"prediction": done} | {n: a[: len(done)] for n, a in answers.items()})
-        return {"prediction": np.concatenate(predictions)} | answers
+        self.config, self.model, self.dataset = config, model, dataset
+        mesh = distributed.own_mesh(mesh or device_mesh(len(jax.local_devices())))
+        self._whole = replicated(mesh)
+        prompt = getattr(config.encoder, "prompt", "{}")
+        names = {split: dataset.class_names_for_texts(split) for split in SPLITS}
+        self.texts = ClassTable(model, {s: class_texts_of(prompt, n) for s, n in names.items()})
+        workers, chunk = config.data.workers, config.eval.chunk
+        self._extract = FeatureExtractor(model, mesh, workers=workers)
+        self._by_episode = model.encoder.scope == "episode"
+        self._answer: Any = EpisodeEvaluator(model, mesh, chunk, config.eval.table_gib)
+        if self._by_episode:
+            self._answer = PixelEvaluator(model, mesh, chunk, workers)
+        keep = trained(config)
+        paths = jax.tree_util.tree_leaves_with_path(model.shapes["encoder"])
+        self._frozen = not any(
+            keep("encoder/" + jax.tree_util.keystr(p, simple=True, separator="/")) for p, _ in paths
+        )
+        self._features: dict[str, dict[str, np.ndarray]] = {}
 
-    def _chosen(self, params, features, class_table, episodes, key) -> np.ndarray:
-        """The prompt of each query, as a class of its episode [N, Q]."""
-        size = max(_FEWEST_CLASSES, 1 << (len(class_table) - 1).bit_length())
-        full = class_table[np.minimum(np.arange(size), len(class_table) - 1)]
-        scores = [self._scores(params, *part, full) for part in _parts((features,), _VIDEOS)]
-        scores = np.concatenate([np.asarray(part) for part in scores])[: len(features)]
-        asked = scores[episodes["query"][:, :, None], episodes["class_ids"][:, None, :]]
-        rows = (asked, episodes["index"].astype(np.uint32))  # [N, Q, W], [N]
-        return np.concatenate(
-            list(self._by_chunks(lambda *part: self._choices(params, *part, key), rows))
+    def evaluate(self, params: Params, split: str, **task: Any) -> dict[str, Any]:
+        """Metrics of parameters on the first episodes of a split; see `episode_metrics`.
+
+        Args:
+          task: way, shot, queries (of each class), episodes and seed; see `answers`.
+
+        Raises:
+          DataError: too few classes or videos, or a video that cannot be read.
+        """
+        answers, table = self.answers(params, split, **task)
+        return episode_metrics(answers, table, self.dataset.splits[split].names)
+
+    def answers(
+        self,
+        params: Params,
+        split: str,
+        *,
+        way: int,
+        shot: int,
+        queries: int,
+        episodes: int,
+        seed: int,
+        partial: files.AnyPath | Path | None = None,
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """(answers, table) of the first episodes of a split; see `EpisodeEvaluator`.
+
+        Two evaluators with the same videos get the same episodes.
+
+        Raises:
+          DataError: too few classes or videos, or a video that cannot be read.
+        """
+        table = self.dataset.episodes(split, way, shot, queries, episodes, seed)
+        return self.table_answers(params, split, table, seed, partial=partial), table
+
+    def table_answers(
+        self,
+        params: Params,
+        split: str,
+        table: Table,
+        seed: int,
+        features: Features | None = None,
+        partial: files.AnyPath | Path | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Answers to given episodes of a split; see `EpisodeEvaluator`.
+
+        Args:
+          features: of all videos of the split, if they are at hand.
+          partial: file for the answers while they are incomplete; see `resumed`.
+
+        Raises:
+          DataError: a video cannot be read.
+        """
+        params = self._placed(params)
+        key = jax.random.fold_in(jax.random.key(seed), zlib.crc32(split.encode()))
+        texts = self.texts.features(params, split)
+        if self._by_episode:
+            return self._answer(params, self._reader(split), texts, table, key)
+        if features is None:
+            features = self.features(params, split)
+        inputs = (params["head"], features, texts, table, key)
+        return resumed(self._answer, partial, *inputs) if partial else self._answer(*inputs)
+
+    def features(self, params: Params, split: str) -> dict[str, np.ndarray]:
+        """Features of all videos of a split, name -> [V, ...], the mean over `data.test_clips`.
+
+        Kept if the encoder is frozen. Stored on disk as `eval.feature_cache` says, but not the
+        validation features of a trained encoder, which change with every checkpoint.
+
+        Raises:
+          DataError: a video cannot be read, or features cannot be stored.
+        """
+        if self._by_episode:
+            return {}
+        if split in self._features:
+            return self._features[split]
+        if self.config.eval.feature_cache != "off" and (self._frozen or split != "val"):
+            features = self.stored_features(params, split)
+        else:
+            count = self.dataset.splits[split].num_videos
+            features = self._encoded(params, split, np.arange(count))
+        if self._frozen:
+            self._features[split] = features
+        return features
+
+    def stored_features(
+        self, params: Params, split: str, shard: int = 0, shards: int = 1
+    ) -> dict[str, np.ndarray]:
+        """The same from the feature store, where missing ones are added; see `FeatureStore`."""
+        config = self.config
+        folder = config.eval.feature_cache or files.cache_folder() / "features"
+        content = encoder_content(config, self.model, params["encoder"])
+        source, data = self.dataset.source(split), config.data
+        videos = split_content(source, data.root, folder, data.workers)
+        return FeatureStore(folder, cache_key(content | videos)).features(
+            self.dataset.splits[split].num_videos,
+            lambda numbers: self._encoded(params, split, numbers),
+            shard,
+            shards,
         )
 
-    def _groups(self, inputs, episodes, prompt, group: slice) -> Iterator[slice]:
-        """Parts of the episodes whose outputs fit into the memory for them."""
-        params, features, class_table, texts = inputs
-        queries, support = episodes["query"][group], episodes["support"][group]
-        pairs = len(np.unique(queries * len(class_table) + prompt[group]))
-        needed = self._supports.num_bytes(
-            params, features, class_table, len(np.unique(support))
-        ) + self._queries.num_bytes(params, features, texts, pairs)
-        count = group.stop - group.start
-        if needed <= self._limit or count <= self._chunk:
-            yield group
-            return
-        middle = group.start + -(-count // 2 // self._chunk) * self._chunk
-        yield from self._groups(inputs, episodes, prompt, slice(group.start, middle))
-        yield from self._groups(inputs, episodes, prompt, slice(middle, group.stop))
+    def train_features(self, params: Params, clips: int) -> dict[str, np.ndarray]:
+        """Features of so many random clips of every training video, name -> [V, clips, ...].
 
-    def _group(self, inputs, episodes, prompt, group: slice) -> Iterator[np.ndarray]:
-        """Predictions of a group of episodes [n, Q], chunk after chunk."""
-        params, features, class_table, texts = inputs
-        classes, support = episodes["class_ids"][group], episodes["support"][group]
-        owners = np.broadcast_to(classes[:, :, None], support.shape)
-        supports, support = self._supports(params, features, class_table, support, owners)
-        queries, query = self._queries(
-            params, features, texts, episodes["query"][group], prompt[group]
-        )
-        rows = (support, query, class_table[classes])
-        return self._by_chunks(lambda *part: self._matches(params, supports, queries, *part), rows)
+        Raises:
+          DataError: a video cannot be read.
+        """
+        read, count = self.dataset.train_clips(clips)
+        features = self._extract(self._placed(params), read, count)
+        return {name: x.reshape(-1, clips, *x.shape[1:]) for name, x in features.items()}
 
-    def _by_chunks(self, function, arrays) -> Iterator[np.ndarray]:
-        """The results of `function` for one chunk of rows after the other."""
-        left, waiting = len(arrays[0]), None
-        for part in _parts(arrays, self._chunk):
-            result = function(*jax.device_put(part, self._sharding))
-            if waiting is not None:  # At most two chunks wait on the device.
-                yield np.asarray(waiting)
-                left -= self._chunk
-            waiting = result
-        yield np.asarray(waiting)[:left]
+    def _reader(self, split: str):
+        return lambda video: self.dataset.test_clip(split, video)
 
+    def _encoded(self, params: Params, split: str, videos: np.ndarray) -> dict[str, np.ndarray]:
+        """Features of the videos with these numbers, name -> [N, ...]."""
+        clips = self.dataset.test_clips
 
-def _parts(arrays: tuple[np.ndarray, ...], size: int) -> Iterator[tuple[np.ndarray, ...]]:
-    """Parts of so many rows; repeating the last row fills up the last part."""
-    count = len(arrays[0])
-    for start in range(0, count, size):
-        rows = np.minimum(np.arange(start, start + size), count - 1)
-        yield tuple(array[rows] for array in arrays)
+        def read(place: int) -> Mapping[str, np.ndarray]:
+            return self.dataset.test_clip(split, int(videos[place // clips]), place % clips)
+
+        found = self._extract(self._placed(params), read, len(videos) * clips)
+        return {
+            name: x.reshape(len(videos), clips, *x.shape[1:]).mean(axis=1)
+            for name, x in found.items()
+        }
+
+    def _placed(self, params: Params) -> Params:
+        """The parameters on all devices that evaluate."""
+        return jax.device_put(distributed.on_every_process(params), self._whole)

@@ -1,36 +1,37 @@
 """Answers of an unfinished evaluation on disk, so that it goes on where it was stopped."""
 
-import hashlib
 import io
-import os
-import tempfile
 import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
 import numpy as np
+
+from mdmf_jax import files
+from mdmf_jax.errors import DataError
 
 _SECONDS = 2.0  # between two writes
 
 
 def inputs_key(*trees: Any) -> str:
     """SHA-256 over all arrays and texts of some trees: what the answers depend on."""
-    digest = hashlib.sha256()
+    return files.sha256(_pieces(trees))
+
+
+def _pieces(trees: Any) -> Iterator[bytes]:
     for path, leaf in jax.tree_util.tree_flatten_with_path(trees)[0]:
         array = np.asarray(leaf)
-        digest.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape} ".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
+        yield f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape} ".encode()
+        yield array.tobytes()
 
 
 def resumed(
     evaluate: Callable[..., dict[str, np.ndarray]],
-    path: Path,
+    path: files.AnyPath,
     head_params: Any,
-    features: np.ndarray,
-    class_table: np.ndarray,
+    features: Mapping[str, np.ndarray],
+    class_texts: np.ndarray,
     episodes: Mapping[str, np.ndarray],
     key: jax.Array,
 ) -> dict[str, np.ndarray]:
@@ -38,7 +39,7 @@ def resumed(
 
     Until the caller deletes it, `path` holds answers, and a call with the same inputs goes on.
     """
-    inputs = (head_params, features, class_table, dict(episodes), jax.random.key_data(key))
+    inputs = (head_params, dict(features), class_texts, dict(episodes), jax.random.key_data(key))
     kept = PartialAnswers(path, inputs_key(inputs))
 
     def joined(answers: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -53,7 +54,7 @@ def resumed(
         evaluate(
             head_params,
             features,
-            class_table,
+            class_texts,
             rest,
             key,
             watch=lambda answers: kept.keep(joined(answers)),
@@ -75,8 +76,8 @@ class PartialAnswers:
       answers: arrays [n, ...] by name, of the episodes done before; empty if there are none.
     """
 
-    def __init__(self, path: Path, key: str):
-        self._path, self._key = Path(path), key
+    def __init__(self, path: files.Name, key: str):
+        self._path, self._key = files.path(path), key
         self.answers: dict[str, np.ndarray] = self._read()
         self._written = time.monotonic()
 
@@ -95,16 +96,8 @@ class PartialAnswers:
         content = io.BytesIO()
         np.savez(content, **answers)
         data = content.getvalue()
-        check = hashlib.sha256(self._key.encode() + data).hexdigest()
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(check.encode() + data)
-            os.replace(temporary, self._path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        check = files.sha256([self._key.encode(), data])
+        files.write_whole(self._path, check.encode() + data, DataError)
 
     def _read(self) -> dict[str, np.ndarray]:
         try:
@@ -112,7 +105,7 @@ class PartialAnswers:
         except FileNotFoundError:
             return {}
         check, data = content[:64], content[64:]
-        if hashlib.sha256(self._key.encode() + data).hexdigest().encode() != check:
+        if files.sha256([self._key.encode(), data]).encode() != check:
             return {}
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             return dict(arrays)

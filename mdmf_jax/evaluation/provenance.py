@@ -1,11 +1,8 @@
-"""The results of a run as files."""
+"""Where results come from: versions, hardware and the name of the task."""
 
-import json
 import os
 import platform
-import tempfile
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -20,6 +17,9 @@ _PACKAGES = {
     "orbax": "orbax-checkpoint",
     "numpy": "numpy",
 }
+
+
+RESULTS = "results.json"  # of a finished run, in its folder
 
 
 def versions() -> dict[str, str]:
@@ -42,22 +42,3 @@ def hardware() -> dict[str, Any]:
 def task_name(way: int, shot: int) -> str:
     """Key of an evaluation, such as "5way_1shot"."""
     return f"{way}way_{shot}shot"
-
-
-def write_json(path: str | Path, content: Any) -> None:
-    """Writes the content as JSON, whole or not at all."""
-    write_text(path, json.dumps(content, indent=2) + "\n")
-
-
-def write_text(path: str | Path, text: str) -> None:
-    """Writes the file whole or not at all: under a temporary name, then renamed."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise

@@ -1,6 +1,6 @@
 """Tables of what a method makes of single videos, for the episodes to gather from."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -13,8 +13,9 @@ _PAIRS = 128  # of a video and a text, computed at once
 _FEWEST_ROWS = 64
 _MOST_TEXTS = 8
 
-# stage(parameters, videos [N, T, D], texts [N, D] or None) -> tree [N, ...]
-Stage = Callable[[Any, jax.Array, jax.Array | None], Any]
+Arrays = Mapping[str, np.ndarray]
+# stage(parameters, features [N, ...] by name, texts [N, D] or None) -> tree [N, ...]
+Stage = Callable[[Any, Any, jax.Array | None], Any]
 
 
 class StageCache:
@@ -48,7 +49,7 @@ class StageCache:
         tree = jax.vmap(lambda t: self._stage(params, videos, t), in_axes=1, out_axes=1)(texts)
         return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), tree)
 
-    def num_bytes(self, params: Any, features: np.ndarray, texts: np.ndarray | None, pairs: int):
+    def num_bytes(self, params: Any, features: Arrays, texts: np.ndarray | None, pairs: int):
         """Bytes of a table of so many pairs, at most."""
         one = self._shapes(params, features, texts)
         size = sum(x.dtype.itemsize * int(np.prod(x.shape[1:])) for x in jax.tree.leaves(one))
@@ -57,7 +58,7 @@ class StageCache:
     def __call__(
         self,
         params: Any,
-        features: np.ndarray,
+        features: Arrays,
         texts: np.ndarray | None,
         videos: np.ndarray,
         classes: np.ndarray,
@@ -65,7 +66,7 @@ class StageCache:
         """A table on the devices, a tree [rows, ...], and the row of each given pair.
 
         Args:
-          features: of all videos [V, T, D].
+          features: of all videos, name -> [V, ...].
           texts: of all classes [C, D]; None if the stage takes none.
           videos, classes: the pairs, of any one shape, repeated at will; `classes` is ignored
             without texts.
@@ -83,15 +84,16 @@ class StageCache:
         for start in range(0, len(video), size):
             # Repeating the last row fills up the last batch; nobody asks for the extra rows.
             batch = np.minimum(np.arange(start, start + size), len(video) - 1)
-            arrays = (features[video[batch]], None if texts is None else texts[text[batch]])
+            rows_of = {name: x[video[batch]] for name, x in features.items()}
+            arrays = (rows_of, None if texts is None else texts[text[batch]])
             table = self._fill(params, table, *jax.device_put(arrays, self._split), start * width)
         return table, rows[places].reshape(videos.shape).astype(np.int32)
 
     def _shapes(self, params, features, texts) -> Any:
-        video = jax.ShapeDtypeStruct((1, *features.shape[1:]), features.dtype)
+        video = {n: jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype) for n, x in features.items()}
         text = None
         if texts is not None:
-            text = jax.ShapeDtypeStruct((1, 1, texts.shape[1]), texts.dtype)
+            text = jax.ShapeDtypeStruct((1, 1, *texts.shape[1:]), texts.dtype)
         return jax.eval_shape(self._rows, params, video, text)
 
     def _table(self, params, features, texts, rows: int) -> Any:

@@ -1,61 +1,56 @@
-"""Text features of class names."""
+"""Text features of the classes of all splits."""
 
 from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
 
-from mdmf_jax.errors import ConfigError
-from mdmf_jax.models.encoders.clip.text import CLIPText
-from mdmf_jax.weights.huggingface import LoadedCLIP
+from mdmf_jax.model import FewShotModel, Params, Trained
+from mdmf_jax.training.steps import ClassTexts
 
 
-def class_tables(
-    clip: LoadedCLIP, names: Mapping[str, Sequence[str]], prompt: str
-) -> dict[str, np.ndarray]:
-    """Text features of the prompts of all classes, not normalised: [C, D] for each part.
+class ClassTable:
+    """Texts of the classes, and their features for given parameters.
 
-    Args:
-      names: class names in words, by part.
-      prompt: such as "a photo of {}"; {} stands for the name.
-    """
-    texts = [prompt.format(name) for part in names.values() for name in part]
-    ids = clip.tokenizer(texts, clip.config.text.max_position_embeddings)
-    params = {name: clip.params[name] for name in ("text_model", "text_projection")}
-    text = CLIPText(clip.config)
-    features = jax.jit(lambda params, ids: text.apply({"params": params}, ids))(params, ids)
-    ends = np.cumsum([len(part) for part in names.values()])
-    return dict(zip(names, np.split(np.asarray(features), ends[:-1]), strict=True))
-
-
-def prompt_names(
-    folders: Sequence[str], names: Sequence[str], all_folders: Sequence[str], order: str
-) -> tuple[str, ...]:
-    """The name that each class of a part is given in its prompt.
-
-    "by_name": its own. "reference": as the published reader does it. That numbers the class
-    folders of all parts in ascending order, puts a part's numbers into a Python set, and gives
-    the class at place i of the set's own order the i-th name of the ascending list; the set's
-    order is ascending only for small numbers, so that some data sets get wrong names.
+    They are made once, unless the encoder's parameters change them.
 
     Args:
-      folders, names: class folders of the part, ascending, and their names in words.
-      all_folders: class folders of all parts.
-
-    Raises:
-      ConfigError: another order.
+      texts: of each class [C][M], by split.
     """
-    if order == "by_name":
-        return tuple(names)
-    if order != "reference":
-        raise ConfigError(f"data.prompt_order is {order!r}; known: by_name, reference")
-    ordered = sorted(set(all_folders), key=_folder_key(all_folders))
-    numbers = [ordered.index(folder) for folder in folders]
-    ascending = [names[i] for i in np.argsort(numbers)]
-    places = list(set(numbers))
-    return tuple(ascending[places.index(number)] for number in numbers)
+
+    def __init__(self, model: FewShotModel, texts: Mapping[str, Sequence[Sequence[str]]]):
+        self._model = model
+        self._ids, self._mask = model.token_ids([own for split in texts.values() for own in split])
+        ends = np.cumsum([len(split) for split in texts.values()])
+        self._rows = {
+            name: slice(int(end) - len(split), int(end))
+            for (name, split), end in zip(texts.items(), ends, strict=True)
+        }
+        self._changing = model.text_trained(lambda path: True)
+        self._features: np.ndarray | None = None
+        self._encode = jax.jit(
+            lambda params, fixed, ids, mask: model.class_texts(params, ids, mask, fixed=fixed)
+        )
+
+    def features(self, params: Params, split: str) -> np.ndarray:
+        """Text features of the classes of a split, not normalised [C, D] (or [C, M, D])."""
+        found = self._features
+        if found is None:
+            used = {"encoder": params["encoder"] if self._changing else {}}
+            found = self._encode(used, self._model.fixed, self._ids, self._mask)
+            found = np.asarray(found)
+            if not self._changing:
+                self._features = found
+        return found[self._rows[split]]
+
+    def for_training(self, params: Params, trained: Trained, split: str = "train") -> ClassTexts:
+        """What a train step needs: the features, or the texts where training changes those."""
+        if not self._model.text_trained(trained):
+            return ClassTexts(self.features(params, split))
+        rows = self._rows[split]
+        return ClassTexts(None, self._ids[rows], self._mask[rows], self._model.fixed)
 
 
-def _folder_key(folders: Sequence[str]):
-    # Folders that are numbers (official label numbers) are sorted as numbers.
-    return int if all(folder.isdecimal() for folder in folders) else str
+def class_texts_of(prompt: str, names: Sequence[str]) -> list[list[str]]:
+    """One text for each class: `prompt`, such as "a photo of {}", with its name."""
+    return [[prompt.format(name)] for name in names]

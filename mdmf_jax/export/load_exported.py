@@ -20,7 +20,7 @@ import numpy as np
 from jax import export
 
 MANIFEST = "manifest.json"
-FORMAT = 1
+FORMAT = 2
 UNKNOWN = "unknown"
 BATCHES = (1, 8)  # clips at once: a few sizes, as each is compiled
 
@@ -45,7 +45,7 @@ def load_exported(folder: str | Path) -> "ExportedModel":
                 raise ExportError(f"{folder / name} has changed since it was written; export again")
         return ExportedModel(folder, manifest)
     except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ExportError(f"{folder}: is no complete exported model ({error})") from error
+        raise ExportError(f"{folder}: is not a complete exported model ({error})") from error
 
 
 class ExportedModel:
@@ -77,23 +77,30 @@ class ExportedModel:
             leaves = tuple(arrays[f"leaf{i}"] for i in range(len(arrays) - 2))
             self._support = {"texts": arrays["texts"], "mask": arrays["mask"], "leaves": leaves}
 
-    def encode(self, clips: np.ndarray) -> np.ndarray:
-        """Frame features float32 [N, T, D] of clips uint8 [N, T, S, S, 3].
+    def encode(self, clips: Any) -> dict[str, np.ndarray]:
+        """Features of clips by name, such as "frames" float32 [N, T, D].
 
-        Clips [N, V, T, S, S, 3] are V views of each video, whose features are averaged.
+        Args:
+          clips: uint8 [N, T, S, S, 3], or a mapping of such arrays by modality. Clips
+            [N, V, T, S, S, 3] are V test clips of each video, whose features are averaged.
         """
-        clips = np.asarray(clips)
-        shape = (self.frames, self.size, self.size, 3)
-        if clips.dtype != np.uint8 or clips.ndim not in (5, 6) or clips.shape[-4:] != shape:
-            raise ExportError(f"clips are {clips.dtype} {clips.shape}, not uint8 (N, *{shape})")
-        flat = clips.reshape(-1, *shape)
-
-        def encode(part):
-            found = self._programs["encode"](self._params["encoder"], part.reshape(-1, *shape[1:]))
-            return found.reshape(len(part), self.frames, -1)
-
-        features = _in_batches(encode, flat)
-        return features.reshape(*clips.shape[:-3], -1).mean(axis=tuple(range(1, clips.ndim - 4)))
+        channels = self.manifest["modalities"]
+        given = clips if isinstance(clips, Mapping) else {next(iter(channels)): clips}
+        if given.keys() != channels.keys():
+            raise ExportError(f"clips are of {', '.join(given)}, not of {', '.join(channels)}")
+        arrays = {name: np.asarray(given[name]) for name in channels}
+        for name, array in arrays.items():
+            shape = (self.frames, self.size, self.size, channels[name])
+            if array.dtype != np.uint8 or array.ndim not in (5, 6) or array.shape[-4:] != shape:
+                raise ExportError(f"clips are {array.dtype} {array.shape}, not uint8 (N, *{shape})")
+        several = next(iter(arrays.values())).shape[:-4]
+        flat = tuple(array.reshape(-1, *array.shape[-4:]) for array in arrays.values())
+        program, params = self._programs["encode"], self._params["encoder"]
+        found = _in_batches(lambda part: program(params, part), flat)
+        return {
+            name: x.reshape(*several, *x.shape[1:]).mean(axis=tuple(range(1, len(several))))
+            for name, x in zip(self.manifest["features"], found, strict=True)
+        }
 
     def encode_texts(self, ids: np.ndarray) -> np.ndarray:
         """Text features float32 [N, D] of token ids [N, L], if the folder has a text tower."""
@@ -104,7 +111,7 @@ class ExportedModel:
             lambda part: self._programs["texts"](params, part), np.asarray(ids, np.int32)
         )
 
-    def learn(self, clips: Mapping[str, np.ndarray], texts: np.ndarray) -> "ExportedModel":
+    def learn(self, clips: Mapping[str, Any], texts: np.ndarray) -> "ExportedModel":
         """Learns classes anew.
 
         Args:
@@ -115,7 +122,7 @@ class ExportedModel:
         most = max(len(some) for some in clips.values())
         rows = []
         for text, some in zip(texts, clips.values(), strict=True):
-            features = self.encode(some)
+            features = self._leaves(some)
             leaves = self._outputs("supports", features, np.repeat(text[None], len(some), 0))
             rows.append([_padded(leaf, most) for leaf in leaves])
         leaves = tuple(np.stack(leaf) for leaf in zip(*rows, strict=True))
@@ -124,12 +131,13 @@ class ExportedModel:
         self.classes, self._calibration = list(clips), None
         return self
 
-    def logits(self, clips: np.ndarray) -> np.ndarray:
+    def logits(self, clips: Any) -> np.ndarray:
         """[N, W] in the order of `classes`."""
         if not self.classes:
             raise ExportError("no classes are known yet; call learn")
-        features, head, support = self.encode(clips), self._params["head"], self._support
-        texts = np.zeros(features[:, 0].shape, np.float32)  # for methods that choose none
+        features, head, support = self._leaves(clips), self._params["head"], self._support
+        width = self.manifest["text_width"]
+        texts = np.zeros((len(features[0]), width), np.float32)  # for methods that choose none
         if "scores" in self._programs:
             scores = _in_batches(
                 lambda part: self._programs["scores"](head, part, support["texts"]), features
@@ -141,13 +149,13 @@ class ExportedModel:
             self._outputs("queries", features, texts),
         )
 
-    def predict_proba(self, clips: np.ndarray) -> np.ndarray:
+    def predict_proba(self, clips: Any) -> np.ndarray:
         """Probabilities [N, W]; with the fitted temperature, if the folder has one."""
         logits = self.logits(clips) / (self._calibration or {"temperature": 1.0})["temperature"]
         shifted = np.exp(logits - logits.max(-1, keepdims=True))
         return shifted / shifted.sum(-1, keepdims=True)
 
-    def predict(self, clips: np.ndarray) -> list[str]:
+    def predict(self, clips: Any) -> list[str]:
         """A label for each clip; "unknown" below the fitted threshold, if the folder has one."""
         logits = self.logits(clips)
         labels = [self.classes[i] for i in logits.argmax(-1)]
@@ -160,7 +168,11 @@ class ExportedModel:
         known = score >= self._calibration["threshold"]
         return [label if k else UNKNOWN for label, k in zip(labels, known, strict=True)]
 
-    def _outputs(self, name: str, features: np.ndarray, texts: np.ndarray) -> tuple:
+    def _leaves(self, clips: Any) -> tuple[np.ndarray, ...]:
+        """Features of clips as the programs take them."""
+        return tuple(self.encode(clips).values())
+
+    def _outputs(self, name: str, features: tuple, texts: np.ndarray) -> tuple:
         program, head = self._programs[name], self._params["head"]
         return _in_batches(lambda pair: program(head, *pair), (features, texts))
 

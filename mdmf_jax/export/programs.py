@@ -4,6 +4,7 @@ A program is StableHLO with the numbers of videos, classes and shots left open. 
 go in and out as tuples of their leaves, so that a caller needs no module of this package.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,11 +13,9 @@ import jax.numpy as jnp
 from jax import export
 from jax.export import symbolic_shape
 
-from mdmf_jax.classifier.model import Model, method_of
 from mdmf_jax.errors import ConfigError
-from mdmf_jax.models.encoders.clip.preprocess import normalise
-from mdmf_jax.models.encoders.clip.text import CLIPText
-from mdmf_jax.models.encoders.clip.vision import CLIPVision
+from mdmf_jax.model import FewShotModel
+from mdmf_jax.weights.overlay import divide, merged
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -26,25 +25,40 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 MOST_SUPPORTS = 2048
 _LIMITS = [f"2*k*w <= {2 * MOST_SUPPORTS}", *(f"{n}*w <= {2 * MOST_SUPPORTS}" for n in (4, 2))]
 
-ENCODER = ("vision_model", "visual_projection")
-TEXT = ("text_model", "text_projection")
-
 Spec = jax.ShapeDtypeStruct
 
 
-def programs_of(model: Model, with_texts: bool) -> dict[str, bytes]:
+def programs_of(model: FewShotModel, with_texts: bool) -> dict[str, bytes]:
     """The programs by name, serialised; the first argument of each is a tree of parameters.
 
-    encode: frames uint8 [n, S, S, 3] -> features [n, D]. texts (if asked for): token ids int32
-    [n, L] -> [n, D]. scores (if the method chooses prompts): features [n, T, D], texts [w, D] ->
-    [n, w]. supports and queries: features [n, T, D], texts [n, D] -> leaves [n, ...]. match:
-    leaves [w, k, ...], leaves [n, ...], texts [w, D], mask [w, k] -> logits [n, w].
+    A video is a tuple of its modalities, in the order of their names, and features are a tuple
+    in the order of theirs. encode: videos uint8 [n, T, S, S, C] -> features [n, ...]. texts (if
+    asked for): token ids int32 [n, L] -> [n, D]. scores (if the method chooses prompts):
+    features [n, ...], texts [w, D] -> [n, w]. supports and queries: features [n, ...], texts
+    [n, D] -> leaves [n, ...]. match: leaves [w, k, ...], leaves [n, ...], texts [w, D], mask
+    [w, k] -> logits [n, w].
 
     Raises:
-      ConfigError: an installation of jax without the package flatbuffers.
+      ConfigError: an installation of jax without the package flatbuffers, or an encoder that
+        sees whole episodes.
     """
+    if model.encoder.scope == "episode":
+        raise ConfigError(
+            f"the encoder {model.settings.encoder_name} sees whole episodes and cannot be exported"
+        )
     functions = _encoders(model, with_texts) | _head(model)
     return {name: _serialised(*parts) for name, parts in functions.items()}
+
+
+def text_params(model: FewShotModel, encoder_params: Any) -> Any:
+    """Leaves of the encoder that its texts need."""
+    whole = merged(encoder_params, model.fixed)
+    return divide(whole, lambda path: bool(re.search(model.encoder.text_params, path)))[0]
+
+
+def video_params(model: FewShotModel, encoder_params: Any) -> Any:
+    """Leaves of the encoder that its videos need."""
+    return divide(encoder_params, lambda path: not re.search(model.encoder.text_params, path))[0]
 
 
 def _serialised(function: Callable, specs: tuple) -> bytes:
@@ -55,72 +69,83 @@ def _serialised(function: Callable, specs: tuple) -> bytes:
         raise ConfigError(f"{error}: pip install flatbuffers") from error
 
 
-def _encoders(model: Model, with_texts: bool) -> dict[str, tuple]:
-    config, kind = model.clip.config, model.settings.normalise
-    # The kernels of cuDNN exist on one platform only.
-    vision = CLIPVision(config, attention="xla")
+def _encoders(model: FewShotModel, with_texts: bool) -> dict[str, tuple]:
+    encode_videos, names = model.stage("encode"), sorted(model.encoder.modalities)
+    shapes = model.encoder.example(model.settings.frames)
 
-    def encode(params, frames):
-        pixels = normalise(frames, kind)
-        return _each(lambda batch: vision.apply({"params": params}, batch), pixels)
+    def encode(params, videos):
+        def one(video):  # the towers need a number of videos that is known, so 1
+            clips = {name: x[None] for name, x in zip(names, video, strict=True)}
+            features = encode_videos({"encoder": params}, clips)
+            return tuple(x[0] for _, x in sorted(features.items()))
+
+        return jax.vmap(one)(videos)
 
     (n,) = symbolic_shape("n")
-    side = config.vision.image_size
-    params = _shapes({name: model.clip.params[name] for name in ENCODER})
-    functions = {"encode": (encode, (params, Spec((n, side, side, 3), jnp.uint8)))}
-    if with_texts:
-        text = CLIPText(config)
-        params = _shapes({name: model.clip.params[name] for name in TEXT})
-        ids = Spec((n, config.text.max_position_embeddings), jnp.int32)
-        functions["texts"] = (
-            lambda params, ids: _each(lambda batch: text.apply({"params": params}, batch), ids),
-            (params, ids),
-        )
+    videos = tuple(Spec((n, *shapes[name].shape[1:]), shapes[name].dtype) for name in names)
+    start = model.shapes["encoder"]
+    functions = {"encode": (encode, (video_params(model, start), videos))}
+    if with_texts and model.encoder.has_texts:
+        encode_texts, fixed = model.stage("class_texts"), jax.eval_shape(lambda: model.fixed)
+        given = text_params(model, merged(start, fixed)) if fixed else text_params(model, start)
+
+        def texts(params, ids):
+            def one(row):
+                return encode_texts({"encoder": params}, row[None, None], fixed={})[0]
+
+            return jax.vmap(one)(ids)
+
+        ids = Spec((n, model.encoder.text_length), jnp.int32)
+        functions["texts"] = (texts, (given, ids))
     return functions
 
 
-def _each(tower: Callable, inputs: jax.Array) -> jax.Array:
-    """A tower on inputs [n, ...]; the towers need a number of inputs that is known, so 1."""
-    return jax.vmap(lambda one: tower(one[None])[0])(inputs).astype(jnp.float32)
+def _head(model: FewShotModel) -> dict[str, tuple]:
+    """Stages of the method."""
+    head, width = {"head": model.shapes["head"]}, model.width
+    names = sorted(model.feature_shapes)
 
+    def stage(name):
+        run = model.stage(name)
 
-def _head(model: Model) -> dict[str, tuple]:
-    """CompiledMethod of the method."""
-    method, params = method_of(model.settings, model.clip), _shapes(model.head)
-    frames, width = model.settings.frames, model.clip.config.projection_dim
+        def call(params, features, *rest, **options):
+            named = dict(zip(names, features, strict=True))
+            return run({"head": params}, named, *rest, **options)
 
-    def stage(function):
-        return lambda params, *arguments: method.apply(
-            {"params": params}, *arguments, method=function
+        return call
+
+    def specs(count):
+        return tuple(
+            Spec((count, *model.feature_shapes[name].shape), jnp.float32) for name in names
         )
 
-    supports = stage(lambda m, videos, texts: m.encode_support(videos, texts))
-    chooses = method.chooses_prompts
-    queries = stage(lambda m, videos, texts: m.encode_query(videos, texts if chooses else None))
+    chooses, encode_query = model.method.chooses_prompts, stage("encode_query")
+    supports = stage("encode_support")
+
+    def queries(params, features, texts):
+        return encode_query(params, features, texts if chooses else None)
+
     (n,) = symbolic_shape("n")
     w, k, q = symbolic_shape("w, k, q", constraints=_LIMITS)
-    pair = _videos(n, frames, width), _texts(n, width)
-    specs = params, *pair
-    stages = {"supports": (_flat(supports), specs), "queries": (_flat(queries), specs)}
+    params = head["head"]
+    pair = (params, specs(n), _texts(n, width))
+    stages = {"supports": (_flat(supports), pair), "queries": (_flat(queries), pair)}
     if chooses:
         n, c = symbolic_shape("n, c")
-        scores = stage(lambda m, videos, table: m.class_text_logits(videos, table))
-        stages["scores"] = (scores, (params, _videos(n, frames, width), _texts(c, width)))
-    of_supports = jax.eval_shape(
-        supports, params, _videos(w * k, frames, width), _texts(w * k, width)
-    )
-    of_queries = jax.eval_shape(queries, params, _videos(q, frames, width), _texts(q, width))
+        stages["scores"] = (stage("class_text_logits"), (params, specs(n), _texts(c, width)))
+    of_supports = jax.eval_shape(supports, params, specs(w * k), _texts(w * k, width))
+    of_queries = jax.eval_shape(queries, params, specs(q), _texts(q, width))
     trees = jax.tree.structure(of_supports), jax.tree.structure(of_queries)
-    match = _matcher(stage, trees, model.stages.independent_classes)
+    match = _matcher(model, trees)
     leaves = tuple(Spec((w, k, *x.shape[1:]), x.dtype) for x in jax.tree.leaves(of_supports))
     asked = tuple(jax.tree.leaves(of_queries))
     stages["match"] = (match, (params, leaves, asked, _texts(w, width), Spec((w, k), bool)))
     return stages
 
 
-def _matcher(stage, trees, independent: bool) -> Callable:
+def _matcher(model: FewShotModel, trees) -> Callable:
     """match of leaves; one query at a time for the sake of MOST_SUPPORTS, vectorised."""
-    logits_of = stage(lambda m, s, q, p, mask: m.match(s, q, p, support_mask=mask)[0])
+    run = model.stage("match")
 
     def match(params, supports, queries, texts, mask):
         supports = jax.tree.unflatten(trees[0], supports)
@@ -128,10 +153,11 @@ def _matcher(stage, trees, independent: bool) -> Callable:
 
         def one(query):
             query = jax.tree.map(lambda x: x[None], query)
-            return logits_of(params, supports, query, texts, mask)[0]
+            found = run({"head": params}, supports, query, texts, support_mask=mask)
+            return found[0][0]
 
         logits = jax.vmap(one)(queries)
-        if independent:
+        if model.method.independent_classes:
             return logits
         return jnp.log(jnp.maximum(logits, jnp.finfo(jnp.float32).tiny))  # were probabilities
 
@@ -142,13 +168,5 @@ def _flat(function: Callable) -> Callable:
     return lambda *arguments: tuple(jax.tree.leaves(function(*arguments)))
 
 
-def _videos(count: Any, frames: int, width: int) -> Spec:
-    return Spec((count, frames, width), jnp.float32)
-
-
 def _texts(count: Any, width: int) -> Spec:
     return Spec((count, width), jnp.float32)
-
-
-def _shapes(tree: Any) -> Any:
-    return jax.tree.map(lambda x: Spec(x.shape, x.dtype), tree)

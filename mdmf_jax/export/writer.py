@@ -1,6 +1,5 @@
 """Writes a model as a folder that runs with jax and numpy alone; see `load_exported`."""
 
-import hashlib
 import json
 import shutil
 from dataclasses import asdict
@@ -10,26 +9,32 @@ from typing import Any
 import jax
 import numpy as np
 
+from mdmf_jax import files
 from mdmf_jax.classifier.bundle import NAME, load_bundle
 from mdmf_jax.classifier.calibration import Calibration
 from mdmf_jax.classifier.model import Model, pretrained
 from mdmf_jax.classifier.support import SupportSet
-from mdmf_jax.cli.folders import new_folder
 from mdmf_jax.errors import ConfigError
 from mdmf_jax.evaluation.provenance import versions
 from mdmf_jax.export import load_exported
-from mdmf_jax.export.programs import ENCODER, MOST_SUPPORTS, PLATFORMS, TEXT, programs_of
+from mdmf_jax.export.programs import (
+    MOST_SUPPORTS,
+    PLATFORMS,
+    programs_of,
+    text_params,
+    video_params,
+)
 from mdmf_jax.training.sharding import path_name
 
 
 def export_path(
-    path: str | Path, folder: str | Path, method: str = "otam", clip: str | None = None
+    path: str | Path, folder: str | Path, method: str = "otam", encoder: str | None = None
 ) -> list[str]:
     """Exports a fitted model, a run, a checkpoint or a CLIP; returns the names of its classes.
 
     Args:
       path: a folder that `fit` wrote (then its classes go along), or what `pretrained` takes.
-      method, clip: see `pretrained`.
+      method, encoder: see `pretrained`.
 
     Raises:
       UserError: the model cannot be read, or the folder exists or cannot be written.
@@ -38,7 +43,7 @@ def export_path(
         model, support, calibration = load_bundle(path)
         export_model(folder, model, support, calibration)
         return list(support.classes)
-    export_model(folder, pretrained(path, method, clip))
+    export_model(folder, pretrained(path, method, encoder))
     return []
 
 
@@ -62,8 +67,8 @@ def export_model(
             f"{len(classes)} classes of up to {max(support.counts)} videos are {count} in an "
             f"exported model, which takes {MOST_SUPPORTS}; fit fewer videos a class"
         )
-    programs = programs_of(model, with_texts=not classes)
-    with new_folder(folder) as temporary:
+    programs = programs_of(model.few_shot, with_texts=not classes)
+    with files.whole_folder(folder, ConfigError) as temporary:
         for name, data in programs.items():
             (temporary / f"{name}.jaxexport").write_bytes(data)
         np.savez(temporary / "params.npz", **_params(model, with_texts=not classes))
@@ -72,27 +77,32 @@ def export_model(
         shutil.copyfile(load_exported.__file__, temporary / "load_exported.py")
         manifest = _manifest(model, classes) | {
             "calibration": asdict(calibration) if calibration else None,
-            "files": {p.name: _sha256(p) for p in sorted(temporary.iterdir())},
+            "files": {p.name: files.sha256_of(p) for p in sorted(temporary.iterdir())},
         }
         text = json.dumps(manifest, indent=2) + "\n"
         (temporary / load_exported.MANIFEST).write_text(text, encoding="utf-8")
 
 
 def _manifest(model: Model, classes: list[str]) -> dict[str, Any]:
-    s = model.settings
+    clips, few_shot = model.settings.clips, model.few_shot
+    shapes = few_shot.encoder.example(clips.frames)
     return {
         "format": load_exported.FORMAT,
-        "method": s.method,
-        "frames": s.frames,
-        "size": s.crop,
-        "features": model.clip.config.projection_dim,
+        "method": few_shot.settings.method,
+        "encoder": few_shot.settings.encoder_name,
+        "frames": clips.frames,
+        "size": clips.crop,
+        "modalities": {name: shapes[name].shape[-1] for name in sorted(shapes)},
+        "features": {n: list(x.shape) for n, x in sorted(few_shot.feature_shapes.items())},
         # How clips were cut from videos, for those who cut their own.
-        "resize": s.resize,
-        "pipeline": s.pipeline,
-        "sampling": s.sampling,
-        "views": s.test_clips,
-        "prompt": s.prompt,
-        "text_length": model.clip.config.text.max_position_embeddings,
+        "resize": clips.resize,
+        "pipeline": clips.pipeline,
+        "sampling": clips.sampling,
+        "test_clips": clips.test_clips,
+        "seed": clips.seed,
+        "prompt": model.settings.prompt,
+        "text_length": few_shot.encoder.text_length,
+        "text_width": few_shot.width,
         "platforms": list(PLATFORMS),
         "most_supports": MOST_SUPPORTS,
         "versions": versions(),
@@ -101,9 +111,10 @@ def _manifest(model: Model, classes: list[str]) -> dict[str, Any]:
 
 
 def _params(model: Model, with_texts: bool) -> dict[str, np.ndarray]:
-    tree = {"encoder": {name: model.clip.params[name] for name in ENCODER}, "head": model.head}
-    if with_texts:
-        tree["text"] = {name: model.clip.params[name] for name in TEXT}
+    few_shot, params = model.few_shot, model.params
+    tree = {"encoder": video_params(few_shot, params["encoder"]), "head": params["head"]}
+    if with_texts and few_shot.encoder.has_texts:
+        tree["text"] = text_params(few_shot, params["encoder"])
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return {path_name(path): np.asarray(leaf) for path, leaf in leaves}
 
@@ -111,9 +122,4 @@ def _params(model: Model, with_texts: bool) -> dict[str, np.ndarray]:
 def _support(model: Model, support: SupportSet) -> dict[str, np.ndarray]:
     tree, mask = support.stacked(model.stages)
     leaves = {f"leaf{i}": np.asarray(x) for i, x in enumerate(jax.tree.leaves(tree))}
-    return leaves | {"texts": support.prompts, "mask": mask}
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return leaves | {"texts": support.texts, "mask": mask}

@@ -8,10 +8,12 @@ import jax
 import numpy as np
 
 from mdmf_jax.classifier.encoding import picture
+from mdmf_jax.data.dataset import Dataset
+from mdmf_jax.data.videos.modalities import RGB
 from mdmf_jax.evaluation.metrics import episode_metrics
+from mdmf_jax.evaluation.opened import Opened
 from mdmf_jax.report.episodes import VIEWS, EpisodeReader, HardQuery
 from mdmf_jax.report.view_statistics import prompt_statistics, view_statistics
-from mdmf_jax.runs.experiment import Experiment
 
 EPISODES = 1000  # answered for the confusions
 VIEW_EPISODES = 200  # of these, looked into for the views
@@ -66,8 +68,8 @@ class Analysis:
     """See the module.
 
     Attributes:
-      names: of all classes of the part [C].
-      task: part, way, shot, queries, episodes, seed.
+      names: of all classes of the split [C].
+      task: split, way, shot, queries, episodes, seed.
       metrics: see `episode_metrics`.
       confusion: number of queries by class (rows) and answer [C, C].
       prompts, views: see `view_statistics`; None where the method has none.
@@ -83,19 +85,20 @@ class Analysis:
     views: Mapping[str, Any] | None = None
 
 
-def analyse(experiment: Experiment, params: Any, task: Mapping[str, Any]) -> Analysis:
+def analyse(opened: Opened, task: Mapping[str, Any]) -> Analysis:
     """Answers the task's episodes again and looks into them.
 
     Args:
-      task: part, way, shot, queries (of each class), episodes and seed.
+      task: split, way, shot, queries (of each class), episodes and seed.
 
     Raises:
       DataError: too few classes or videos, or a video that cannot be read.
     """
-    answers, table = experiment.answers(params, **task)
+    answers, table = opened.evaluator.answers(opened.params, **task)
     answers = {name: np.asarray(values) for name, values in answers.items()}
-    part, names = task["part"], experiment.dataset.splits[task["part"]].names
-    reader = EpisodeReader(experiment, params, part, table, answers)
+    split, dataset = task["split"], opened.dataset
+    names = dataset.splits[split].names
+    reader = EpisodeReader(opened, split, table, answers)
     counted = min(task["episodes"], VIEW_EPISODES)
     views = None
     if reader.has_views:
@@ -103,15 +106,15 @@ def analyse(experiment: Experiment, params: Any, task: Mapping[str, Any]) -> Ana
         joined = jax.tree.map(lambda *parts: np.concatenate(parts), *[r.views for r in read])
         labels = table["query_labels"][:counted].ravel()
         views = view_statistics(
-            {view: joined[view] for view in VIEWS}, labels, experiment.config.head.condition
+            {view: joined[view] for view in VIEWS}, labels, opened.config.head.condition
         )
     return Analysis(
         names=names,
         task=dict(task),
         metrics=episode_metrics(answers, table, names),
         confusion=confusion(answers["prediction"], table, len(names)),
-        mistakes=_mistakes(experiment, part, table, answers["prediction"]),
-        hardest=_hardest(experiment, part, table, answers["prediction"], reader),
+        mistakes=_mistakes(dataset, split, table, answers["prediction"]),
+        hardest=_hardest(dataset, split, table, answers["prediction"], reader),
         prompts=prompt_statistics(answers, table, names),
         views=views,
     )
@@ -129,9 +132,7 @@ def _classes_of(table: Table, places: np.ndarray) -> np.ndarray:
     return np.take_along_axis(table["class_ids"], places, axis=1)
 
 
-def _mistakes(
-    experiment: Experiment, part: str, table: Table, prediction: np.ndarray
-) -> list[Mistake]:
+def _mistakes(dataset: Dataset, split: str, table: Table, prediction: np.ndarray) -> list[Mistake]:
     """An example of each of the most frequent confusions, these first."""
     true, taken = _classes_of(table, table["query_labels"]), _classes_of(table, prediction)
     counts = confusion(prediction, table, int(table["class_ids"].max()) + 1)
@@ -143,22 +144,22 @@ def _mistakes(
             break
         episode, query = np.argwhere((true == row) & (taken == column))[0]
         support = table["support"][episode, prediction[episode, query], 0]
-        asked = _clip(experiment, part, table["query"][episode, query])
-        found.append(Mistake(row, column, asked, _clip(experiment, part, support)))
+        asked = _clip(dataset, split, table["query"][episode, query])
+        found.append(Mistake(row, column, asked, _clip(dataset, split, support)))
     return found
 
 
 def _hardest(
-    experiment: Experiment, part: str, table: Table, prediction: np.ndarray, reader: EpisodeReader
+    dataset: Dataset, split: str, table: Table, prediction: np.ndarray, reader: EpisodeReader
 ) -> list[HardEpisode]:
     """The episodes with the fewest right answers, without those that have no wrong one."""
     right = (prediction == table["query_labels"]).mean(1)
     chosen = [int(n) for n in np.argsort(right, kind="stable")[:HARDEST] if right[n] < 1]
-    return [_hard_episode(experiment, part, table, place, reader) for place in chosen]
+    return [_hard_episode(dataset, split, table, place, reader) for place in chosen]
 
 
 def _hard_episode(
-    experiment: Experiment, part: str, table: Table, place: int, reader: EpisodeReader
+    dataset: Dataset, split: str, table: Table, place: int, reader: EpisodeReader
 ) -> HardEpisode:
     queries = reader.read(place).queries
     worst = max(range(len(queries)), key=lambda n: queries[n].gap)
@@ -168,13 +169,12 @@ def _hard_episode(
         classes=table["class_ids"][place],
         queries=queries,
         worst=worst,
-        query=_clip(experiment, part, table["query"][place, worst]),
-        taken=_clip(experiment, part, support[query.answer, 0]),
-        true=_clip(experiment, part, support[query.label, 0]),
+        query=_clip(dataset, split, table["query"][place, worst]),
+        taken=_clip(dataset, split, support[query.answer, 0]),
+        true=_clip(dataset, split, support[query.label, 0]),
     )
 
 
-def _clip(experiment: Experiment, part: str, video: int) -> Clip:
-    dataset = experiment.dataset
-    frames = picture(dataset.test_clip(part, int(video)))
-    return Clip(dataset.splits[part].ids[int(video)], frames)
+def _clip(dataset: Dataset, split: str, video: int) -> Clip:
+    frames = picture(dataset.test_clip(split, int(video))[RGB])
+    return Clip(dataset.splits[split].ids[int(video)], frames)

@@ -1,213 +1,183 @@
 """The parts of a page that show answers looked into: confusions, hardest episodes, PPS, views."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from mdmf_jax.evaluation.tables import percent
-from mdmf_jax.report import markup
 from mdmf_jax.report.analysis import Analysis, Clip, HardEpisode, Mistake
-from mdmf_jax.report.charts import barred
+from mdmf_jax.report.charts import bar
 from mdmf_jax.report.explain_picture import explanation_panels
-from mdmf_jax.report.markup import Markup, tag
 from mdmf_jax.report.panels import alignment_svg
 from mdmf_jax.report.strips import data_address, frame_strip
-from mdmf_jax.report.tables import scrolling, section, table
+from mdmf_jax.report.tables import Cell, Section, Table, name, table
 
 
-def confusion_section(analysis: Analysis) -> Markup:
+def confusion_section(analysis: Analysis) -> Section:
     """The confusion matrix, and examples that its cells lead to."""
-    examples = {(m.true, m.taken) for m in analysis.mistakes}
-    matrix = _matrix(analysis, examples)
-    cards = [_mistake_card(analysis, mistake) for mistake in analysis.mistakes]
-    parts = [
-        tag(
-            "p",
-            f"Answers to the queries of {analysis.task['episodes']:,} episodes "
-            f"({analysis.task['way']}-way {analysis.task['shot']}-shot), which were answered "
-            f"again for this page: {percent(analysis.metrics['accuracy'])} are right. Numbers "
-            "are percentages of a class's queries. An underlined cell leads to an example.",
-        ),
-        matrix,
-    ]
-    if cards:
-        parts.append(tag("h3", f"Examples of the {len(cards)} most frequent confusions"))
-        parts.append(tag("div", cards, class_="cards"))
-    return section("confusion", "Confusions", parts)
+    task, count = analysis.task, len(analysis.mistakes)
+    most = "most frequent confusion" if count == 1 else f"{count} most frequent confusions"
+    data = {
+        "task": f"{task['episodes']:,} episodes ({task['way']}-way {task['shot']}-shot)",
+        "accuracy": percent(analysis.metrics["accuracy"]),
+        "matrix": _matrix(analysis),
+        "examples": [_example(analysis, mistake) for mistake in analysis.mistakes],
+        "examples_title": f"Examples of the {most}" if count > 1 else f"Example of the {most}",
+    }
+    return Section("confusion", "Confusions", "Confusions", "confusion.html.jinja", data)
 
 
-def _matrix(analysis: Analysis, examples: set[tuple[int, int]]) -> Markup:
+def _matrix(analysis: Analysis) -> list[dict[str, Any]]:
+    """The rows of the classes that were asked for or answered."""
     counts = analysis.confusion
     used = [n for n in range(len(counts)) if counts[n].sum() or counts[:, n].sum()]
-    columns = [
-        tag("th", tag("abbr", number, title=analysis.names[n]), scope="col")
-        for number, n in enumerate(used, 1)
-    ]
+    examples = {(m.true, m.taken) for m in analysis.mistakes}
     rows = []
-    for number, n in enumerate(used, 1):
-        total = max(int(counts[n].sum()), 1)
-        cells = [_cell(analysis, n, m, counts[n, m] / total, (n, m) in examples) for m in used]
-        head = tag("th", f"{number} ", markup.name(analysis.names[n]), scope="row")
-        rows.append(tag("tr", head, cells))
-    caption = "Classes (rows) and what their queries were taken for (columns, by number), in %"
-    head = tag("tr", tag("th", "class", scope="col"), columns)
-    whole = tag("table", tag("caption", caption), tag("thead", head), tag("tbody", rows))
-    return scrolling(Markup(whole.replace("<table>", '<table class="matrix">', 1)), caption)
+    for n in used:
+        shares = counts[n] / max(int(counts[n].sum()), 1)
+        cells = [_matrix_cell(analysis, n, m, shares[m], (n, m) in examples) for m in used]
+        rows.append({"name": analysis.names[n], "cells": cells})
+    return rows
 
 
-def _cell(analysis: Analysis, true: int, taken: int, share: float, linked: bool) -> Markup:
-    words: Any = f"{100 * share:.0f}" if share else ""
-    if linked:
-        label = f"{words}% of {analysis.names[true]} taken for {analysis.names[taken]}: example"
-        words = tag("a", words, href=f"#mistake-{true}-{taken}", aria_label=label)
-    class_ = "right" if true == taken else None
-    return tag("td", words, class_=class_, style=f"--s:{share**0.5:.2f}" if share else None)
+def _matrix_cell(
+    analysis: Analysis, true: int, taken: int, share: float, linked: bool
+) -> dict[str, Any]:
+    text = f"{100 * share:.0f}" if share else ""
+    names = analysis.names
+    return {
+        "text": text,
+        "depth": share**0.5,
+        "right": true == taken,
+        "example": _example_id(true, taken) if linked else "",
+        "label": f"{text}% of {names[true]} taken for {names[taken]}: example",
+    }
 
 
-def _mistake_card(analysis: Analysis, mistake: Mistake) -> Markup:
-    true, taken = (markup.name(analysis.names[n]) for n in (mistake.true, mistake.taken))
+def _example_id(true: int, taken: int) -> str:
+    return f"mistake-{true}-{taken}"
+
+
+def _example(analysis: Analysis, mistake: Mistake) -> dict[str, Any]:
     count = int(analysis.confusion[mistake.true, mistake.taken])
-    back = tag("a", "Back to the matrix", href="#confusion")
-    queries = "1 query" if count == 1 else f"{count:,} queries"
-    return tag(
-        "article",
-        tag("h4", true, " taken for ", taken),
-        _strip(mistake.query, "query"),
-        _strip(mistake.support, "support of the class it was taken for"),
-        tag("p", f"Answered so: {queries}. ", back, class_="small"),
-        id=f"mistake-{mistake.true}-{mistake.taken}",
-        tabindex=-1,
-        class_="card",
-    )
+    support = "support of the class it was taken for"
+    return {
+        "identifier": _example_id(mistake.true, mistake.taken),
+        "true": analysis.names[mistake.true],
+        "taken": analysis.names[mistake.taken],
+        "strips": [_strip(mistake.query, "query"), _strip(mistake.support, support)],
+        "count": "1 query" if count == 1 else f"{count:,} queries",
+    }
 
 
-def _strip(clip: Clip, role: str) -> Markup:
-    words = f"{role}: {clip.name}"
-    picture = tag("img", src=frame_strip(clip.frames), alt=f"Frames of the {words}")
-    return tag("figure", picture, tag("figcaption", f"{role}: ", markup.name(clip.name)))
+def _strip(clip: Clip, role: str) -> dict[str, str]:
+    return {"role": role, "name": clip.name, "address": frame_strip(clip.frames)}
 
 
-def hardest_section(analysis: Analysis, head: Any) -> Markup:
+def hardest_section(analysis: Analysis, head: Any) -> Section:
     """The episodes with the most wrong answers, one query of each with its alignments."""
-    if not analysis.hardest:
-        return section("hardest", "Hardest episodes", tag("p", "Every query was answered rightly."))
-    return section(
-        "hardest",
-        "Hardest episodes",
-        tag(
-            "p",
-            "The episodes with the fewest right answers. Of each, the query that was furthest "
-            "from right is aligned with the class it was taken for and with its own class. Rows "
-            "are the frames of the query, columns those of the class; dots show where the soft "
-            "alignment passes, their area is the probability. Where a class has several videos "
-            "its first is shown, and the views compare with the mean of all.",
-        ),
-        [_hard_card(analysis, episode, head) for episode in analysis.hardest],
-    )
+    episodes = [_hard_episode(analysis, episode, head) for episode in analysis.hardest]
+    title = "Hardest episodes"
+    return Section("hardest", title, title, "hardest.html.jinja", {"episodes": episodes})
 
 
-def _hard_card(analysis: Analysis, episode: HardEpisode, head: Any) -> Markup:
+def _hard_episode(analysis: Analysis, episode: HardEpisode, head: Any) -> dict[str, Any]:
     names = [analysis.names[n] for n in episode.classes]
     right = sum(query.label == query.answer for query in episode.queries)
-    rows = [_query_row(query, names) for query in episode.queries]
+    worst, asked = episode.queries[episode.worst], episode.query
+    shown = (
+        ("the class it was taken for", worst.answer, episode.taken),
+        ("its own class", worst.label, episode.true),
+    )
+    return {
+        "title": f"Episode {episode.number}: {right} of {len(episode.queries)} queries right",
+        "table": _query_table(episode, names),
+        "alignments": [
+            _alignment(worst, place, words, clip, asked, head, names)
+            for words, place, clip in shown
+        ],
+    }
+
+
+def _query_table(episode: HardEpisode, names: list[str]) -> Table:
     worst = episode.queries[episode.worst]
-    title = f"Episode {episode.number}: {right} of {len(rows)} queries right"
     headers = ["class of the query", "answer"]
     headers += [] if worst.prompt is None else ["prompt"]
     headers += ["trusted view"] if worst.trusted else []
     headers += [f"{view} view: own class / answer" for view in worst.posteriors]
-    drawings = [
-        _alignment(worst, place, words, clip, episode.query, head, names)
-        for words, place, clip in (
-            ("the class it was taken for", worst.answer, episode.taken),
-            ("its own class", worst.label, episode.true),
-        )
-    ]
-    return tag(
-        "article",
-        tag("h3", title),
-        table(f"Queries of episode {episode.number}", headers, rows, class_="queries"),
-        tag("div", drawings, class_="cards"),
-        class_="card wide",
-    )
+    rows = [_query_row(query, names) for query in episode.queries]
+    return table(f"Queries of episode {episode.number}", headers, rows, "queries")
 
 
-def _query_row(query, names: list[str]) -> list[Any]:
-    wrong = None if query.answer == query.label else "wrong"
-    row = [markup.name(names[query.label])]
-    row.append(tag("span", markup.name(names[query.answer]), class_=wrong))
+def _query_row(query, names: list[str]) -> list[Cell | str]:
+    row: list[Cell | str] = [name(names[query.label])]
+    row.append(name(names[query.answer], wrong=query.answer != query.label))
     if query.prompt is not None:
-        row.append([markup.name(names[query.prompt]), f" ({percent(query.prompt_probability)})"])
+        row.append(name(names[query.prompt], note=f" ({percent(query.prompt_probability)})"))
     row += [query.trusted] if query.trusted else []
     shares = query.posteriors.values()
     return row + [f"{percent(own)} / {percent(answer)}" for own, answer in shares]
 
 
-def _alignment(query, place, words, clip, asked, head, names) -> Markup:
+def _alignment(query, place, words, clip, asked, head, names) -> dict[str, Any]:
     told = {"similarity": {k: v[place] for k, v in query.similarity.items()}}
     panels, note = explanation_panels(told | {"trusted": query.trusted}, head)
     title = f"Query of {names[query.label]} with {words}, {names[place]}"
-    drawings = [
-        tag(
-            "img",
-            src=data_address(alignment_svg(panel, asked.frames, clip.frames), "image/svg+xml"),
-            alt=f"{title}, {panel.title}: similarity and alignment of {asked.name} and {clip.name}",
-            class_="drawing",
-        )
+    drawn = [
+        {
+            "address": data_address(
+                alignment_svg(panel, asked.frames, clip.frames), "image/svg+xml"
+            ),
+            "alt": f"{title}, {panel.title}: similarity and alignment of {asked.name} "
+            f"and {clip.name}",
+        }
         for panel in panels
     ]
-    caption = [f"{words}: ", markup.name(names[place]), f". {note}" if note else None]
-    return tag("figure", tag("div", drawings, class_="panels"), tag("figcaption", caption))
+    return {"panels": drawn, "words": words, "name": names[place], "note": note}
 
 
-def prompt_section(analysis: Analysis) -> Markup | None:
+def prompt_section(analysis: Analysis) -> Section | None:
     """How often PPS found the right text; None for methods without it."""
     found = analysis.prompts
     if found is None:
         return None
     rows = [
-        ["queries given the text of their own class", barred(found["right"])],
-        ["the same by chance", barred(found["chance"])],
+        ["queries given the text of their own class", bar(found["right"])],
+        ["the same by chance", bar(found["chance"])],
     ]
     for key, words in (("accuracy_right", "the right"), ("accuracy_wrong", "a wrong")):
         if found[key] is not None:
-            line = f"accuracy of queries with {words} text"
-            rows.append([line, barred(found[key])])
+            rows.append([f"accuracy of queries with {words} text", bar(found[key])])
     classes = sorted(found["per_class"].items(), key=lambda item: item[1])
-    by_class = [[markup.name(label), barred(share)] for label, share in classes]
-    headers = ["class", "right prompt"]
-    return section(
-        "prompts",
-        "Prompts (PPS)",
-        table("Prompts of the queries", ["figure", "share"], rows),
-        tag(
-            "details",
-            tag("summary", "By class"),
-            table("Share of right prompts, lowest first", headers, by_class),
-        ),
-    )
+    by_class = [[name(label), bar(share)] for label, share in classes]
+    caption = "Share of right prompts, lowest first"
+    folded = [("By class", table(caption, ["class", "right prompt"], by_class))]
+    tables = [table("Prompts of the queries", ["figure", "share"], rows)]
+    data = {"tables": tables, "folded": folded, "note": ""}
+    return Section("prompts", "Prompts", "Prompts (PPS)", "tables.html.jinja", data)
 
 
-def view_section(analysis: Analysis, condition: str | None) -> Markup | None:
+def view_section(analysis: Analysis, condition: str | None) -> Section | None:
     """How the local and the global view got along; None for methods without views."""
     found = analysis.views
     if found is None:
         return None
-    rows = [["both views give the same answer", found["agreement"]]]
-    rows += [[f"accuracy of the {view} view alone", x] for view, x in found["alone"].items()]
-    rows.append(["accuracy of the view that is trusted", found["trusted_accuracy"]])
-    rows += [[f"the {view} view is trusted", x] for view, x in found["trusted"].items()]
-    rows += [
-        ["no view would teach" if view == "neither" else f"the {view} view would teach", x]
+    written = [[words, bar(share)] for words, share in _view_shares(found)]
+    caption = f"Views on {found['queries']:,} queries"
+    note = (
+        "Trusted is the view whose largest visual posterior is the higher one. A view would "
+        f"teach the other by the training's own condition ({condition})."
+    )
+    tables = [table(caption, ["figure", "share"], written)]
+    data = {"tables": tables, "folded": [], "note": note}
+    return Section("views", "Views", "Views and distillation", "tables.html.jinja", data)
+
+
+def _view_shares(found: Mapping[str, Any]) -> list[tuple[str, float]]:
+    rows = [("both views give the same answer", found["agreement"])]
+    rows += [(f"accuracy of the {view} view alone", x) for view, x in found["alone"].items()]
+    rows.append(("accuracy of the view that is trusted", found["trusted_accuracy"]))
+    rows += [(f"the {view} view is trusted", x) for view, x in found["trusted"].items()]
+    return rows + [
+        ("no view would teach" if view == "neither" else f"the {view} view would teach", x)
         for view, x in found["teachers"].items()
     ]
-    written = [[words, barred(share)] for words, share in rows]
-    return section(
-        "views",
-        "Views and distillation",
-        table(f"Views on {found['queries']:,} queries", ["figure", "share"], written),
-        tag(
-            "p",
-            "Trusted is the view whose largest visual posterior is the higher one. A view would "
-            f"teach the other by the training's own condition ({condition}).",
-            class_="note",
-        ),
-    )

@@ -1,47 +1,87 @@
-"""Charts as SVG inside the page, in the colours of the page."""
+"""Where the marks of a chart lie; chart.svg.jinja draws them in the colours of the page."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from mdmf_jax.evaluation.tables import percent
-from mdmf_jax.report.markup import Markup, join, tag
+from mdmf_jax.report.tables import Cell
 
-_WIDTH, _HEIGHT = 300, 150
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 8, 8, 22
+WIDTH, HEIGHT = 320, 190
+LEFT, RIGHT, TOP, BOTTOM = 58, 12, 10, 40
+_TICKS = 4  # about so many at each axis
+_MOST_DOTS = 25
 
 
-def line_chart(points: Sequence[tuple[float, float]], label: str) -> Markup:
-    """Values by step as a line, with the largest and smallest value and the steps at the axes."""
+@dataclass(frozen=True)
+class Tick:
+    """A number at an axis: its place in pixels and what it says."""
+
+    place: float
+    text: str
+
+
+@dataclass(frozen=True)
+class LineChart:
+    """Values by step.
+
+    Attributes:
+      label: what it shows, for those who listen.
+      value_name: name of the upright axis; the other one is "step".
+      line: the points as an SVG path.
+      dots: places of the points, if they are few.
+    """
+
+    label: str
+    value_name: str
+    line: str
+    dots: Sequence[tuple[float, float]]
+    across: Sequence[Tick]
+    up: Sequence[Tick]
+    width: int = WIDTH
+    height: int = HEIGHT
+    left: int = LEFT
+    right: int = WIDTH - RIGHT
+    top: int = TOP
+    bottom: int = HEIGHT - BOTTOM
+
+
+def line_chart(points: Sequence[tuple[float, float]], label: str, value_name: str) -> LineChart:
+    """A chart of finite (step, value), in ascending steps."""
     steps, values = [x for x, _ in points], [y for _, y in points]
     low, high = min(values), max(values)
-    marks = [
-        tag("text", short(high), x=_LEFT - 4, y=_TOP + 8, text_anchor="end"),
-        tag("text", short(low), x=_LEFT - 4, y=_HEIGHT - _BOTTOM, text_anchor="end"),
-        tag("text", short(steps[0]), x=_LEFT, y=_HEIGHT - 6),
-        tag("text", short(steps[-1]), x=_WIDTH - _RIGHT, y=_HEIGHT - 6, text_anchor="end"),
-    ]
-    frame = f"M{_LEFT} {_TOP}V{_HEIGHT - _BOTTOM}H{_WIDTH - _RIGHT}"
-    places = [(_across(x, steps[0], steps[-1]), _up(y, low, high)) for x, y in points]  # in pixels
-    line = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
-    dots = [tag("circle", cx=f"{x:.1f}", cy=f"{y:.1f}", r=2.5, class_="dot") for x, y in places]
-    return tag(
-        "svg",
-        tag("path", d=frame, class_="axis"),
-        tag("path", d=line, class_="line"),
-        dots if len(dots) <= 25 else None,
-        marks,
-        viewBox=f"0 0 {_WIDTH} {_HEIGHT}",
-        role="img",
-        aria_label=label,
-        class_="chart",
+
+    def across(x: float) -> float:
+        return round(LEFT + _share(x, steps[0], steps[-1]) * (WIDTH - LEFT - RIGHT), 1)
+
+    def up(y: float) -> float:
+        return round(HEIGHT - BOTTOM - _share(y, low, high) * (HEIGHT - TOP - BOTTOM), 1)
+
+    places = [(across(x), up(y)) for x, y in points]
+    return LineChart(
+        label=label,
+        value_name=value_name,
+        line="M" + "L".join(f"{x} {y}" for x, y in places),
+        dots=places if len(places) <= _MOST_DOTS else (),
+        across=[Tick(across(x), short(x)) for x in round_numbers(steps[0], steps[-1], whole=True)],
+        up=[Tick(up(y), short(y)) for y in round_numbers(low, high)],
     )
 
 
-def barred(share: float) -> Markup:
+def round_numbers(low: float, high: float, whole: bool = False) -> list[float]:
+    """Round numbers from low to high, about four; whole ones if asked."""
+    if not high > low:
+        return [low]
+    size = 10 ** math.floor(math.log10((high - low) / _TICKS))
+    gap = next(n * size for n in (1, 2, 5, 10) if n * size >= (high - low) / _TICKS)
+    gap = max(gap, 1) if whole else gap
+    first, last = math.ceil(low / gap - 1e-9), math.floor(high / gap + 1e-9)
+    return [float(f"{n * gap:.12g}") for n in range(first, last + 1)]
+
+
+def bar(share: float) -> Cell:
     """A share 0..1 as a bar, which is hidden from those who listen, and as a number."""
-    width = 100 * min(max(share, 0), 1)
-    filled = tag("span", style=f"width:{width:.1f}%")
-    drawn = tag("span", filled, class_="bar", aria_hidden="true")
-    return join(drawn, " ", tag("span", percent(share), class_="number"))
+    return Cell(percent(share), "bar", share=min(max(share, 0.0), 1.0))
 
 
 def short(value: float) -> str:
@@ -51,10 +91,5 @@ def short(value: float) -> str:
     return f"{value:.3g}"
 
 
-def _across(x: float, first: float, last: float) -> float:
-    return _LEFT + (x - first) / ((last - first) or 1) * (_WIDTH - _LEFT - _RIGHT)
-
-
-def _up(y: float, low: float, high: float) -> float:
-    share = (y - low) / (high - low) if high > low else 0.5
-    return _HEIGHT - _BOTTOM - share * (_HEIGHT - _TOP - _BOTTOM)
+def _share(x: float, low: float, high: float) -> float:
+    return (x - low) / (high - low) if high > low else 0.5

@@ -7,66 +7,56 @@ from typing import Any
 
 from mdmf_jax.comparison import tables as rows_of
 from mdmf_jax.comparison.plots import forest_plot
-from mdmf_jax.report import markup
-from mdmf_jax.report.markup import Markup, tag
 from mdmf_jax.report.strips import data_address
-from mdmf_jax.report.tables import scrolling, section, settings_list, table
+from mdmf_jax.report.tables import Section, Table, name, pairs, settings_list, table
 
 
-def overview_section(results: Mapping[str, Any]) -> Markup:
+def overview_section(results: Mapping[str, Any]) -> Section:
     """Accuracy of every method and the paired differences, as a table and as a plot."""
-    entries = results["entries"]
-    tiles = [
-        tag("li", markup.name(e["name"]), tag("strong", rows_of.with_interval(e)), e["trained"])
-        for e in sorted(entries, key=lambda e: -e["accuracy"])
-    ]
-    alt = "Accuracy of every method and its difference to the first, with 95% intervals"
-    address = data_address(_forest(results), "image/svg+xml")
-    return section(
-        "overview",
-        "Overview",
-        tag("ul", tiles, class_="figures"),
-        _written(rows_of.task_line(results), rows_of.overview(results)),
-        scrolling(
-            tag("figure", tag("img", src=address, alt=alt, class_="drawing"), class_="wide"), alt
+    entries = sorted(results["entries"], key=lambda e: -e["accuracy"])
+    data = {
+        "tiles": [(e["name"], rows_of.with_interval(e), e["trained"]) for e in entries],
+        "table": _written(rows_of.task_line(results), rows_of.overview(results)),
+        "plot": data_address(_forest(results), "image/svg+xml"),
+        "plot_label": (
+            "Accuracy of every method and its difference to the first, with 95% intervals"
         ),
-        [tag("p", note, class_="note") for note in rows_of.NOTES],
-    )
+        "notes": rows_of.NOTES,
+    }
+    return Section("overview", "Overview", "Overview", "overview.html.jinja", data)
 
 
-def pairs_section(results: Mapping[str, Any]) -> Markup | None:
+def pairs_section(results: Mapping[str, Any]) -> Section | None:
     """Episodes of two classes that differ in order only; None if there are none."""
     if not results["pairs"]:
         return None
-    pairs = [
-        tag("li", markup.name(one), " / ", markup.name(other))
-        for one, other in results["pairs"]["classes"]
-    ]
-    return section(
-        "pairs",
-        "Order pairs",
-        _written(rows_of.pair_line(results), rows_of.pair_rows(results)),
-        tag("details", tag("summary", f"The {len(pairs)} pairs"), tag("ul", pairs)),
-    )
+    data = {
+        "table": _written(rows_of.pair_line(results), rows_of.pair_rows(results)),
+        "pairs": results["pairs"]["classes"],
+    }
+    return Section("pairs", "Order pairs", "Order pairs", "pairs.html.jinja", data)
 
 
-def class_differences_section(results: Mapping[str, Any]) -> Markup:
+def class_differences_section(results: Mapping[str, Any]) -> Section:
     """Accuracy of the first method by class, and the differences of the others to it."""
     caption = "Accuracy of the first method, and differences of the others to it, in points"
-    return section("classes", "Classes", _written(caption, rows_of.class_rows(results)))
+    tables = [_written(caption, rows_of.class_rows(results))]
+    data = {"tables": tables, "folded": [], "note": ""}
+    return Section("classes", "Classes", "Classes", "tables.html.jinja", data)
 
 
-def comparison_facts_section(results: Mapping[str, Any]) -> Markup:
+def comparison_facts_section(results: Mapping[str, Any]) -> Section:
     """Date, seed, versions, hardware and the settings of every method."""
-    pairs = [("date", results["date"]), ("seed", str(results["task"]["seed"]))]
-    pairs += settings_list(dict(results["versions"]), "version of ")
-    pairs += settings_list(dict(results["hardware"]), "hardware: ")
-    written = [_listed("Date, seed, versions and hardware", pairs)]
+    facts = [("date", results["date"]), ("seed", str(results["task"]["seed"]))]
+    facts += settings_list(results["versions"], "version of ")
+    facts += settings_list(results["hardware"], "hardware: ")
+    folded = []
     for entry in results["entries"]:
-        settings = settings_list(dict(entry["settings"]))
         words = f"Settings of {entry['name']}"
-        written.append(tag("details", tag("summary", words), _listed(words, settings)))
-    return section("settings", "Settings, versions, hardware", written)
+        folded.append((words, pairs(words, settings_list(entry["settings"]))))
+    data = {"tables": [pairs("Date, seed, versions and hardware", facts)], "folded": folded}
+    title = "Settings, versions, hardware"
+    return Section("settings", "Settings", title, "tables.html.jinja", data | {"note": ""})
 
 
 def _forest(results: Mapping[str, Any]) -> bytes:
@@ -75,12 +65,6 @@ def _forest(results: Mapping[str, Any]) -> bytes:
         return drawing.read_bytes()
 
 
-def _written(caption: str, found: tuple[Sequence[str], Sequence[Sequence[Any]]]) -> Markup:
+def _written(caption: str, found: tuple[Sequence[str], Sequence[Sequence[Any]]]) -> Table:
     headers, rows = found
-    named = [markup.name(header) for header in headers]
-    return table(caption, named, [[markup.name(cell) for cell in row] for row in rows])
-
-
-def _listed(caption: str, pairs: Sequence[tuple[str, str]]) -> Markup:
-    named = [(markup.name(k), markup.name(v)) for k, v in pairs]
-    return table(caption, ["name", "value"], named, class_="pairs")
+    return table(caption, map(name, headers), (map(name, row) for row in rows), "stacked")

@@ -3,14 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import jax
 import numpy as np
 
 from mdmf_jax.evaluation.diagnosis import diagnoser
+from mdmf_jax.evaluation.opened import Opened
 from mdmf_jax.report.view_statistics import QueryViews, posterior, trusted_view
-from mdmf_jax.runs.experiment import Experiment
 
 VIEWS = ("local", "global")
 
@@ -48,32 +47,30 @@ class ReadEpisode:
 
 
 class EpisodeReader:
-    """Reads episodes of a part one at a time; compiles once.
+    """Reads episodes of a split one at a time; compiles once.
 
     Args:
       table: the episodes; see `EpisodeEvaluator`.
-      answers: to these, as `Experiment.answers` gives them.
+      answers: to these, as `Evaluator.answers` gives them.
     """
 
     def __init__(
         self,
-        experiment: Experiment,
-        params: Any,
-        part: str,
+        opened: Opened,
+        split: str,
         table: Mapping[str, np.ndarray],
         answers: Mapping[str, np.ndarray],
     ):
-        self._experiment, self._table, self._answers = experiment, table, answers
-        self._head = params["head"]
-        self._features = np.asarray(experiment.features(params["encoder"], part))
-        self._texts = np.asarray(experiment.class_texts[part])
-        options = experiment.config.head
-        self._run = diagnoser(experiment.head, options.text_token if self.has_views else None)
+        self._options, self._table, self._answers = opened.config.head, table, answers
+        self._params = {"head": opened.params["head"]}
+        self._features = opened.evaluator.features(opened.params, split)
+        self._texts = opened.evaluator.texts.features(opened.params, split)
+        self._run = diagnoser(opened.model)
 
     @cached_property
     def has_views(self) -> bool:
         """Whether the method has a local and a global view."""
-        return getattr(self._experiment.config.head, "views", None) == "both"
+        return getattr(self._options, "views", None) == "both"
 
     def read(self, place: int) -> ReadEpisode:
         """The episode at a place of the table."""
@@ -82,9 +79,9 @@ class EpisodeReader:
         choice = self._answers.get("prompt_choice")
         choice = None if choice is None else choice[place]
         found = self._run(
-            self._head,
-            self._features[table["support"][place]],
-            self._features[table["query"][place]],
+            self._params,
+            {name: x[table["support"][place]] for name, x in self._features.items()},
+            {name: x[table["query"][place]] for name, x in self._features.items()},
             self._texts[table["class_ids"][place]],
             choice,
         )

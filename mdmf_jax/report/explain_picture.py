@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mdmf_jax.errors import DataError
-from mdmf_jax.report.markup import allowed
+from mdmf_jax.files import whole_file
 from mdmf_jax.report.panels import STYLE, Panel, draw_panels, panel_inches, panel_of
+from mdmf_jax.report.templates import allowed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -118,12 +119,7 @@ def _bars(axes: "Axes", groups: Mapping[str, Mapping[str, float]], shown: list[s
 
 
 def _save(figure: "Figure", file: Path) -> None:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        # Without a date the same explanation gives the same file.
-        metadata = {"Date": None} if file.suffix == ".svg" else None
-        figure.savefig(file, dpi=150, metadata=metadata)
-    except OSError as error:
-        raise DataError(
-            f"{file}: cannot be written ({error.strerror or error}); give another --out"
-        ) from error
+    # Without a date the same explanation gives the same file.
+    metadata = {"Date": None} if file.suffix == ".svg" else None
+    with whole_file(file, DataError, "give another --out") as temporary:
+        figure.savefig(temporary, dpi=150, format=file.suffix[1:], metadata=metadata)

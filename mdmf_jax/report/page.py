@@ -1,8 +1,6 @@
 """The page: one HTML file that loads nothing, runs nothing and can be read as it is."""
 
-from collections.abc import Mapping
-from functools import cache
-from importlib import resources
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import mdmf_jax
@@ -12,24 +10,9 @@ from mdmf_jax.report import analysis_sections as looked_into
 from mdmf_jax.report import comparison_sections as compared
 from mdmf_jax.report import evaluation_sections as known
 from mdmf_jax.report.analysis import Analysis
-from mdmf_jax.report.markup import Markup, join, tag
 from mdmf_jax.report.sources import Evaluation
-
-# A browser that obeys this loads nothing from anywhere and runs no script.
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'"
-
-_TITLES = {
-    "overview": "Overview",
-    "pairs": "Order pairs",
-    "accuracy": "Accuracy",
-    "classes": "Classes",
-    "confusion": "Confusions",
-    "hardest": "Hardest episodes",
-    "prompts": "Prompts",
-    "views": "Views",
-    "training": "Training",
-    "settings": "Settings",
-}
+from mdmf_jax.report.tables import Section
+from mdmf_jax.report.templates import render
 
 
 def evaluation_page(evaluation: Evaluation, analysis: Analysis | None, head: Any = None) -> str:
@@ -40,13 +23,13 @@ def evaluation_page(evaluation: Evaluation, analysis: Analysis | None, head: Any
       head: options of the method, if there is an analysis.
     """
     settings = evaluation.facts["settings"]
-    parts: dict[str, Markup | None] = {
-        "accuracy": known.accuracy_section(evaluation),
-        "classes": known.class_section(evaluation),
-        **_analysis_parts(analysis, head),
-        "training": known.curves_section(evaluation.curves),
-        "settings": known.facts_section(evaluation.facts),
-    }
+    sections = [
+        known.accuracy_section(evaluation),
+        known.class_section(evaluation),
+        *_analysis_sections(analysis, head),
+        known.curves_section(evaluation.curves),
+        known.facts_section(evaluation.facts),
+    ]
     best = next(iter(evaluation.tasks.values()))
     title = f"Evaluation of {settings['method']} on {_data_name(settings)}"
     summary = (
@@ -56,7 +39,7 @@ def evaluation_page(evaluation: Evaluation, analysis: Analysis | None, head: Any
     )
     if evaluation.checkpoint is None:
         summary += " The method was not trained."
-    return _page(title, summary, parts)
+    return _page(title, summary, sections)
 
 
 def comparison_page(
@@ -72,57 +55,38 @@ def comparison_page(
       looked_at: name of the entry that the analysis is of.
       analysis, head: see `evaluation_page`.
     """
-    parts = {
-        "overview": compared.overview_section(results),
-        "pairs": compared.pairs_section(results),
-        "classes": compared.class_differences_section(results),
-        **_analysis_parts(analysis, head),
-        "settings": compared.comparison_facts_section(results),
-    }
+    sections = [
+        compared.overview_section(results),
+        compared.pairs_section(results),
+        compared.class_differences_section(results),
+        *_analysis_sections(analysis, head),
+        compared.comparison_facts_section(results),
+    ]
     summary = f"{task_line(results)}."
     if analysis is not None:
         summary += f" Confusions, episodes, prompts and views are those of {looked_at}."
-    return _page(f"Comparison of {len(results['entries'])} methods", summary, parts)
+    return _page(f"Comparison of {len(results['entries'])} methods", summary, sections)
 
 
-def _analysis_parts(analysis: Analysis | None, head: Any) -> dict[str, Markup | None]:
+def _analysis_sections(analysis: Analysis | None, head: Any) -> list[Section | None]:
     if analysis is None:
-        return {}
-    return {
-        "confusion": looked_into.confusion_section(analysis),
-        "hardest": looked_into.hardest_section(analysis, head),
-        "prompts": looked_into.prompt_section(analysis),
-        "views": looked_into.view_section(analysis, getattr(head, "condition", None)),
+        return []
+    return [
+        looked_into.confusion_section(analysis),
+        looked_into.hardest_section(analysis, head),
+        looked_into.prompt_section(analysis),
+        looked_into.view_section(analysis, getattr(head, "condition", None)),
+    ]
+
+
+def _page(title: str, summary: str, sections: Sequence[Section | None]) -> str:
+    values = {
+        "title": title,
+        "summary": summary,
+        "sections": [section for section in sections if section is not None],
+        "version": mdmf_jax.__version__,
     }
-
-
-def _page(title: str, summary: str, parts: Mapping[str, Markup | None]) -> str:
-    parts = {name: part for name, part in parts.items() if part is not None}
-    links = [tag("li", tag("a", _TITLES[name], href=f"#{name}")) for name in parts]
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        tag("meta", name_="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name_="referrer", content="no-referrer"),
-        tag("title", title),
-        tag("style", Markup(_style())),
-    )
-    body = tag(
-        "body",
-        tag("a", "Skip to the content", href="#content", class_="skip"),
-        tag("header", tag("h1", title), tag("p", summary)),
-        tag("nav", tag("ul", links), aria_label="Parts of this page"),
-        tag("main", list(parts.values()), id="content"),
-        tag("footer", tag("p", f"Written by mdmf_jax {mdmf_jax.__version__}.")),
-    )
-    return join(Markup("<!DOCTYPE html>\n"), tag("html", head, body, lang="en")) + "\n"
-
-
-@cache
-def _style() -> str:
-    file = resources.files("mdmf_jax") / "assets" / "report" / "report.css"
-    return file.read_text(encoding="utf-8")
+    return render("page.html.jinja", values)
 
 
 def _data_name(settings: Mapping[str, Any]) -> str:

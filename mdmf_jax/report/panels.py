@@ -10,7 +10,7 @@ import numpy as np
 
 from mdmf_jax.data.transforms.geometry import resize_short_side
 from mdmf_jax.evaluation.alignment_path import alignment_path
-from mdmf_jax.report.markup import allowed
+from mdmf_jax.report.templates import allowed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,15 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mdmf_jax import files
 from mdmf_jax.config.config import from_stored
 from mdmf_jax.errors import CheckpointError, ConfigError, DataError
-from mdmf_jax.evaluation.provenance import task_name
+from mdmf_jax.evaluation.opened import Opened, open_checkpoint, open_untrained
+from mdmf_jax.evaluation.provenance import RESULTS, task_name
+from mdmf_jax.evaluation.task import Task, adapted
 from mdmf_jax.report.events import Curve, read_scalars
-from mdmf_jax.runs.evaluate import Task, adapted, load_checkpoint
-from mdmf_jax.runs.experiment import Experiment
-from mdmf_jax.runs.train import RESULTS
 from mdmf_jax.training.checkpoint import FOLDER
-from mdmf_jax.weights.files import read_json
 
 _METRICS = {"accuracy", "interval95", "per_class", "episodes", "way", "shot", "queries"}
 _FACTS = {"settings", "seed", "versions", "hardware"}
@@ -26,7 +25,7 @@ class Evaluation:
     Attributes:
       tasks: metrics by task ("5way_1shot"); see `episode_metrics`.
       untrained: the same of a random head; {} if that was not tested.
-      part: "train", "val" or "test".
+      split: "train", "val" or "test".
       facts: settings, seed, versions, hardware, and perhaps validation, seconds.
       checkpoint: to answer episodes with; None stands for the parameters before training.
       curves: of the training, by name; {} without one.
@@ -34,7 +33,7 @@ class Evaluation:
 
     tasks: Mapping[str, Any]
     untrained: Mapping[str, Any]
-    part: str
+    split: str
     facts: Mapping[str, Any]
     checkpoint: Path | None
     curves: Mapping[str, Curve]
@@ -53,20 +52,20 @@ def read_source(path: str | Path, checkpoint: str | Path | None = None) -> Evalu
     path = Path(path)
     if path.is_dir():
         return _of_run(path, Path(checkpoint) if checkpoint else path)
-    content = read_json(path)
+    content = files.read_json(path, DataError)
     if isinstance(content, dict) and "entries" in content:
         from mdmf_jax.comparison.files import read_comparison
 
         return read_comparison(path)
-    if not isinstance(content, dict) or not (_METRICS | _FACTS | {"part"}) <= content.keys():
+    if not isinstance(content, dict) or not (_METRICS | _FACTS | {"split"}) <= content.keys():
         raise DataError(
             f"{path}: is no evaluation; give a run's folder, an eval_*.json or a compare.json"
         )
     return _of_file(path, content, checkpoint)
 
 
-def load(evaluation: Evaluation, task: Task) -> tuple[Experiment, Any]:
-    """The experiment and the parameters of an evaluation.
+def load(evaluation: Evaluation, task: Task) -> Opened:
+    """The model and the data of an evaluation, ready to answer.
 
     Raises:
       UserError: the checkpoint, the data or the CLIP is missing, damaged or does not fit.
@@ -77,20 +76,18 @@ def load(evaluation: Evaluation, task: Task) -> tuple[Experiment, Any]:
                 f"{evaluation.checkpoint}: there is no checkpoint to answer episodes; give "
                 "--checkpoint=RUN, or --numbers-only for a report without examples"
             )
-        experiment, params, _, _ = load_checkpoint(evaluation.checkpoint, task)
-        return experiment, params
-    experiment = Experiment(adapted(from_stored(evaluation.facts["settings"]), task))
-    return experiment, experiment.new_state().params
+        return open_checkpoint(evaluation.checkpoint, task)
+    return open_untrained(adapted(from_stored(evaluation.facts["settings"]), task))
 
 
 def task_sizes(evaluation: Evaluation, task: Task, episodes: int) -> dict[str, Any]:
-    """part, way, shot, queries, episodes and seed of the episodes to look into.
+    """split, way, shot, queries, episodes and seed of the episodes to look into.
 
     What the task leaves open is as in the first task that was evaluated.
     """
     first = next(iter(evaluation.tasks.values()))
     known = {name: first[name] for name in ("way", "shot", "queries")}
-    known |= {"part": evaluation.part, "seed": evaluation.facts["seed"], "episodes": episodes}
+    known |= {"split": evaluation.split, "seed": evaluation.facts["seed"], "episodes": episodes}
     given = {name: getattr(task, name) for name in known}
     return known | {name: value for name, value in given.items() if value is not None}
 
@@ -98,18 +95,18 @@ def task_sizes(evaluation: Evaluation, task: Task, episodes: int) -> dict[str, A
 def _of_run(folder: Path, checkpoint: Path) -> Evaluation:
     if not (folder / RESULTS).is_file():
         raise DataError(f"{folder}: holds no {RESULTS}; train.py writes it when a run is finished")
-    content = read_json(folder / RESULTS)
+    content = files.read_json(folder / RESULTS, DataError)
     if not isinstance(content, dict) or not (_FACTS | {"test"}) <= content.keys():
         raise DataError(f"{folder / RESULTS}: is not as train.py writes it; finish the run again")
     step = (content.get("validation") or {}).get("step")
     exact = folder / FOLDER / str(step)
     if checkpoint == folder and exact.is_dir():
         checkpoint = exact
-    part = content["settings"]["eval"]["part"]
+    split = content["settings"]["eval"]["split"]
     facts = {name: content[name] for name in (*_FACTS, "validation", "seconds") if name in content}
     trained = None if step is None else checkpoint
     curves = read_scalars(folder / "tensorboard")
-    return Evaluation(content["test"], content.get("untrained", {}), part, facts, trained, curves)
+    return Evaluation(content["test"], content.get("untrained", {}), split, facts, trained, curves)
 
 
 def _of_file(path: Path, content: dict[str, Any], checkpoint: str | Path | None) -> Evaluation:
@@ -121,7 +118,7 @@ def _of_file(path: Path, content: dict[str, Any], checkpoint: str | Path | None)
     tasks = {task_name(content["way"], content["shot"]): metrics}
     facts = {name: content[name] for name in _FACTS}
     curves = read_scalars(run / "tensorboard") if step is not None else {}
-    return Evaluation(tasks, {}, content["part"], facts, found, curves)
+    return Evaluation(tasks, {}, content["split"], facts, found, curves)
 
 
 def entry_evaluation(
@@ -148,4 +145,4 @@ def entry_evaluation(
     curves = read_scalars(Path(place) / "tensorboard") if place else {}
     tasks = {task_name(task["way"], task["shot"]): metrics}
     checkpoint = Path(place) if place else None
-    return Evaluation(tasks, {}, task["part"], facts, checkpoint, curves)
+    return Evaluation(tasks, {}, task["split"], facts, checkpoint, curves)

@@ -12,17 +12,17 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from mdmf_jax.runs.entries import Entry, Ready, entry_config, make_ready
-from mdmf_jax.config.config import Config, to_dict
+from mdmf_jax.comparison.files import write_comparison
+from mdmf_jax.comparison.order_pairs import choose_pairs, pair_episodes
+from mdmf_jax.comparison.statistics import compare_answers, paired_difference
+from mdmf_jax.comparison.tables import screen_tables
+from mdmf_jax.config.config import Config
 from mdmf_jax.errors import DataError
 from mdmf_jax.evaluation import provenance as report
-from mdmf_jax.comparison.statistics import compare_answers, paired_difference
-from mdmf_jax.comparison.files import write_comparison
-from mdmf_jax.comparison.tables import screen_tables
-from mdmf_jax.comparison.order_pairs import choose_pairs, pair_episodes
 from mdmf_jax.evaluation.features.shared import SharedFeatures
-from mdmf_jax.data.dataset import Dataset
-from mdmf_jax.runs.evaluate import Task
+from mdmf_jax.evaluation.task import Task
+from mdmf_jax.runs.entries import Entry, Ready, entry_config, make_ready
+from mdmf_jax.training.build import make_dataset
 
 BASELINE = "mean_pool"  # the method that ignores the order of frames
 
@@ -35,9 +35,9 @@ class Plan:
     """The episodes of a comparison.
 
     Attributes:
-      sizes: part, way, shot, queries, episodes and seed.
-      names: of all classes of the part.
-      videos: of the part.
+      sizes: split, way, shot, queries, episodes and seed.
+      names: of all classes of the split.
+      videos: of the split.
       table: the episodes.
       pairs: 2-way episodes of classes that differ in order only; None if not asked for.
       pair_names: those classes.
@@ -108,12 +108,12 @@ def make_plan(
       DataError: the entries' videos differ, or there are too few.
     """
     sizes = task.sizes(configs[0])
-    part = sizes["part"]
-    dataset = Dataset(configs[0])
-    split = dataset.splits[part]
+    name_of_split = sizes["split"]
+    dataset = make_dataset(configs[0])
+    split = dataset.splits[name_of_split]
     for config, name in zip(configs, names, strict=True):
         if config.data != configs[0].data:
-            _check_same(split, Dataset(config).splits[part], names[0], name)
+            _check_same(split, make_dataset(config).splits[name_of_split], names[0], name)
     table = dataset.episodes(**sizes)
     chosen = choose_pairs(pairs, split) if pairs else ()
     drawn = {name: sizes[name] for name in ("shot", "queries", "episodes", "seed")}
@@ -135,7 +135,7 @@ def _check_same(first, other, first_name: str, other_name: str) -> None:
         if one != two:
             different = sorted(set(one) ^ set(two))
             raise DataError(
-                f"{first_name} and {other_name} have different {what} in the {first.part} part "
+                f"{first_name} and {other_name} have different {what} in the {first.name} split "
                 f"({len(one)} and {len(two)}; for example {different[0]}); compare runs over the "
                 "same data.root, data.splits and data.protocol"
             )
@@ -145,18 +145,18 @@ def _answer(
     ready: Ready, plan: Plan, features: SharedFeatures
 ) -> tuple[Answers, Answers | None, dict[str, float]]:
     """Answers to the episodes and to the pairs, and how long the former took."""
-    experiment, part, seed = ready.experiment, plan.sizes["part"], plan.sizes["seed"]
+    evaluator, split, seed = ready.evaluator, plan.sizes["split"], plan.sizes["seed"]
     start = time.perf_counter()
     known = features.get(
-        to_dict(experiment.config),
+        ready.config,
         ready.params["encoder"],
-        part,
-        lambda: experiment.features(ready.params["encoder"], part),
+        split,
+        lambda: evaluator.features(ready.params, split),
     )
     encoded = time.perf_counter() - start
 
     def answer(table: Table) -> Answers:
-        return jax.device_get(experiment.table_answers(ready.params, part, table, seed, known))
+        return jax.device_get(evaluator.table_answers(ready.params, split, table, seed, known))
 
     # The first time compiles, for sizes that depend on the episodes; the second one is timed.
     answer(plan.table)

@@ -3,20 +3,22 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 from rich.console import Console
 
-from mdmf_jax.config.config import Config, from_stored, to_dict
+from mdmf_jax import files
+from mdmf_jax.config.config import Config, to_dict
 from mdmf_jax.errors import ConfigError
-from mdmf_jax.runs.experiment import Experiment
-from mdmf_jax.runs.evaluate import Task, adapted, load_checkpoint
-from mdmf_jax.runs.train import train
-from mdmf_jax.training.checkpoint import Checkpoints, locate
+from mdmf_jax.evaluation.evaluator import Evaluator
+from mdmf_jax.evaluation.opened import Opened, open_checkpoint
+from mdmf_jax.evaluation.task import Task, adapted
+from mdmf_jax.model import Params
+from mdmf_jax.runs.train import TrainRun, make_run, train
 from mdmf_jax.training.optimizer import split_params
+from mdmf_jax.training.restore import find
 
 
 @dataclass(frozen=True)
@@ -38,29 +40,27 @@ class Entry:
 class Ready:
     """An entry that can answer, and what a reader wants to know of it (for compare.json)."""
 
-    experiment: Experiment
-    params: Any
+    config: Config
+    evaluator: Evaluator
+    params: Params
     facts: dict[str, Any]
 
 
 def entry_config(entry: Entry, task: Task) -> Config:
-    """The settings of an entry, with the folders that the task gives.
+    """The settings of an entry, with the places that the task gives.
 
     Raises:
       UserError: the checkpoint is missing or damaged.
     """
     if entry.config is not None:
         return adapted(entry.config, task)
-    folder, step = locate(entry.checkpoint)
-    with Checkpoints(folder) as checkpoints:
-        step = checkpoints.best() if step is None else step
-        return adapted(from_stored(checkpoints.settings(step)), task)
+    return adapted(find(entry.checkpoint or "").config, task)
 
 
 def make_ready(
     entry: Entry,
     task: Task,
-    folder: str | Path | None,
+    folder: files.Name | None,
     learning_rates: Sequence[float],
     console: Console,
 ) -> Ready:
@@ -72,31 +72,27 @@ def make_ready(
 
     Raises:
       ConfigError: the entry has parameters to train, but no folder is given.
-      UserError: as `train` and `load_checkpoint`.
+      UserError: as `train` and `open_checkpoint`.
     """
     if entry.checkpoint is not None:
-        experiment, params, step, _ = load_checkpoint(entry.checkpoint, task)
-        facts = {"checkpoint": str(entry.checkpoint), "trained": f"to step {step}"}
-        return _ready(experiment, params, facts)
+        return _of_checkpoint(entry.checkpoint, open_checkpoint(entry.checkpoint, task))
     config = entry_config(entry, task)
-    experiment = Experiment(config)
-    if not count_trained(experiment):
-        return _ready(experiment, experiment.new_state().params, {"trained": "not needed"})
+    run = make_run(config)
+    if not count_trained(run):
+        return _ready(run, run.trainer.new_state().params, {"trained": "not needed"})
     if not config.train.steps:
-        return _ready(experiment, experiment.new_state().params, {"trained": "untrained"})
+        return _ready(run, run.trainer.new_state().params, {"trained": "untrained"})
     if folder is None:
         raise ConfigError(
             f"{entry.name} has parameters to train; give --train=DIR, or --config.train.steps=0 "
             "to test it untrained, or a checkpoint"
         )
-    return _trained(experiment, Path(folder) / folder_name(entry.name), learning_rates, console)
+    return _trained(run, files.path(folder) / folder_name(entry.name), learning_rates, console)
 
 
-def count_trained(experiment: Experiment) -> int:
-    """Number of parameters that the experiment's settings train."""
-    params, freeze = experiment.abstract_state.params, experiment.config.train.freeze
-    trained, _ = split_params(params, freeze, may_be_all=True)
-    return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(trained))
+def count_trained(run: TrainRun) -> int:
+    """Number of parameters that the run's settings train."""
+    return _count(run.trainer.abstract_state.params, run.config)
 
 
 def folder_name(name: str) -> str:
@@ -104,36 +100,50 @@ def folder_name(name: str) -> str:
     return re.sub(r"[^a-z0-9_.]+", "-", name.lower()).strip("-.") or "entry"
 
 
+def _count(params: Params, config: Config) -> int:
+    trained, _ = split_params(params, config.train.freeze, may_be_all=True)
+    return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(trained))
+
+
+def _of_checkpoint(name: str, opened: Opened) -> Ready:
+    facts = _facts(opened.config, opened.params, {"trained": f"to step {opened.step}"})
+    facts["checkpoint"] = str(name)
+    return Ready(opened.config, opened.evaluator, opened.params, facts)
+
+
 def _trained(
-    experiment: Experiment, folder: Path, learning_rates: Sequence[float], console: Console
+    run: TrainRun, folder: files.AnyPath, learning_rates: Sequence[float], console: Console
 ) -> Ready:
-    config, best, tried = experiment.config, None, {}
+    config, best, tried = run.config, None, {}
     for rate in learning_rates or (config.train.learning_rate,):
-        if rate != experiment.config.train.learning_rate:
-            section = replace(config.train, learning_rate=rate)
-            experiment = Experiment(replace(config, train=section))
+        if rate != run.config.train.learning_rate:
+            run = make_run(replace(config, train=replace(config.train, learning_rate=rate)))
         console.print(f"learning rate {rate:g}", highlight=False)
-        params, validation, _ = train(experiment, folder / f"rate-{rate:g}", console)
+        params, validation, _ = train(run, folder / f"rate-{rate:g}", console)
         tried[f"{rate:g}"] = validation
         if best is None or validation["accuracy"] > tried[f"{best[0]:g}"]["accuracy"]:
-            best = rate, experiment, params
-    rate, experiment, params = best
+            best = rate, run, params
+    assert best is not None  # there is at least one rate
+    rate, run, params = best
     chosen = f", rate {rate:g}" if len(tried) > 1 else ""
     facts = {
         "trained": f"{config.train.steps} steps{chosen}",
         "folder": str(folder / f"rate-{rate:g}"),
         "validation": tried,
     }
-    return _ready(experiment, params, facts)
+    return _ready(run, params, facts)
 
 
-def _ready(experiment: Experiment, params: Any, facts: dict[str, Any]) -> Ready:
-    config = experiment.config
+def _ready(run: TrainRun, params: Params, facts: dict[str, Any]) -> Ready:
+    return Ready(run.config, run.evaluator, params, _facts(run.config, params, facts))
+
+
+def _facts(config: Config, params: Params, facts: dict[str, Any]) -> dict[str, Any]:
     learnt = facts["trained"] not in ("untrained", "not needed")
     known = {
         "method": config.method,
         "checkpoint": None,
         "learning_rate": config.train.learning_rate if learnt else None,
-        "parameters": count_trained(experiment) if learnt else 0,
+        "parameters": _count(params, config) if learnt else 0,
     }
-    return Ready(experiment, params, known | facts | {"settings": to_dict(config)})
+    return known | facts | {"settings": to_dict(config)}

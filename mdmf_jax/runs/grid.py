@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from mdmf_jax.runs.entries import Entry, Ready, entry_config, make_ready
-from mdmf_jax.errors import DataError
+from mdmf_jax import files
 from mdmf_jax.comparison import grid_tables
-from mdmf_jax.evaluation import provenance as report
-from mdmf_jax.evaluation.metrics import episode_metrics
 from mdmf_jax.comparison.plots import heat_map
-from mdmf_jax.data.dataset import Dataset
-from mdmf_jax.runs.evaluate import Task
+from mdmf_jax.errors import DataError
+from mdmf_jax.evaluation import provenance as report
+from mdmf_jax.evaluation.evaluator import Features
+from mdmf_jax.evaluation.metrics import episode_metrics
+from mdmf_jax.evaluation.task import Task
+from mdmf_jax.runs.entries import Entry, Ready, entry_config, make_ready
+from mdmf_jax.training.build import make_dataset
 
 WAYS = (5, 10, 15, 20)  # as far as there are classes
 
@@ -32,24 +34,23 @@ def grid(
     """Evaluates an entry for all ways and shots, prints the table and writes the files.
 
     Args:
-      task: queries, episodes of each cell, part and seed; its way and shot do not count.
-      ways: numbers of classes; None takes those of WAYS that the part has enough classes for.
+      task: queries, episodes of each cell, split and seed; its way and shot do not count.
+      ways: numbers of classes; None takes those of WAYS that the split has enough classes for.
       out: folder for grid.json, .md, .csv, .png and .svg.
 
     Returns:
       The content of grid.json.
 
     Raises:
-      UserError: the part has too few classes or videos; or as `make_ready`.
+      UserError: the split has too few classes or videos; or as `make_ready`.
     """
     console = console or Console()
     config = entry_config(entry, task)
     sizes = task.sizes(config)
-    split = Dataset(config).splits[sizes["part"]]
+    split = make_dataset(config).splits[sizes["split"]]
     ways = _checked(split, ways, shots, sizes["queries"], console)
     ready = make_ready(entry, task, None, (), console)
-    part = sizes["part"]
-    features = ready.experiment.features(ready.params["encoder"], part)
+    features = ready.evaluator.features(ready.params, split.name)
     cells = []
     for way in ways:
         for shot in shots:
@@ -58,10 +59,10 @@ def grid(
             console.print(f"{way}-way {shot}-shot: {100 * cell['accuracy']:.1f}%", highlight=False)
     results = {
         "date": datetime.date.today().isoformat(),
-        "name": f"{entry.name}: {part} classes, {sizes['episodes']:,} episodes a cell",
+        "name": f"{entry.name}: {split.name} classes, {sizes['episodes']:,} episodes a cell",
         "ways": list(ways),
         "shots": list(shots),
-        "task": {n: sizes[n] for n in ("part", "queries", "episodes", "seed")},
+        "task": {n: sizes[n] for n in ("split", "queries", "episodes", "seed")},
         "classes": len(split.names),
         "cells": cells,
         **ready.facts,
@@ -77,45 +78,41 @@ def grid(
 def _checked(
     split, ways: Sequence[int] | None, shots: Sequence[int], queries: int, console: Console
 ) -> Sequence[int]:
-    """The ways to take; DataError if the part is too small for what was asked."""
+    """The ways to take; DataError if the split is too small for what was asked."""
     classes, least = len(split.names), int(np.min(split.counts))
     if ways is None:
         ways = tuple(way for way in WAYS if way <= classes)
         if len(ways) < len(WAYS):
             left = ", ".join(str(way) for way in WAYS if way > classes)
             console.print(
-                f"left out, as the {split.part} part has {classes} classes: way {left}",
+                f"left out, as the {split.name} split has {classes} classes: way {left}",
                 highlight=False,
             )
     if not ways or max(ways) > classes:
         raise DataError(
-            f"{split.part}: has {classes} classes, so --ways can hold numbers up to {classes}"
+            f"{split.name}: has {classes} classes, so --ways can hold numbers up to {classes}"
         )
     if max(shots) + queries > least:
         raise DataError(
-            f"{split.part}: has a class of {least} videos, so with {queries} query videos of a "
+            f"{split.name}: has a class of {least} videos, so with {queries} query videos of a "
             f"class --shots can hold numbers up to {least - queries}"
         )
     return ways
 
 
-def _cell(ready: Ready, sizes: dict[str, Any], features: np.ndarray) -> dict[str, Any]:
-    experiment, part, seed = ready.experiment, sizes["part"], sizes["seed"]
-    table = experiment.dataset.episodes(**sizes)
+def _cell(ready: Ready, sizes: dict[str, Any], features: Features) -> dict[str, Any]:
+    evaluator, split, seed = ready.evaluator, sizes["split"], sizes["seed"]
+    table = evaluator.dataset.episodes(**sizes)
     start = time.perf_counter()
-    answers = experiment.table_answers(ready.params, part, table, seed, features)
-    metrics = episode_metrics(answers, table, experiment.dataset.splits[part].names)
+    answers = evaluator.table_answers(ready.params, split, table, seed, features)
+    metrics = episode_metrics(answers, table, evaluator.dataset.splits[split].names)
     kept = ("way", "shot", "accuracy", "interval95", "prompt_accuracy")
     return {name: metrics[name] for name in kept} | {"seconds": time.perf_counter() - start}
 
 
 def _write(results: dict[str, Any], folder: Path) -> None:
-    try:
-        report.write_json(folder / "grid.json", results)
-        report.write_text(folder / "grid.md", grid_tables.markdown(results))
-        report.write_text(folder / "grid.csv", grid_tables.csv_text(results))
-    except OSError as error:
-        raise DataError(
-            f"{folder}: cannot be written ({error.strerror}); give another --out"
-        ) from None
+    advice = "give another --out"
+    files.write_json(folder / "grid.json", results, DataError, advice)
+    files.write_whole(folder / "grid.md", grid_tables.markdown(results), DataError, advice)
+    files.write_whole(folder / "grid.csv", grid_tables.csv_text(results), DataError, advice)
     heat_map(results, folder)

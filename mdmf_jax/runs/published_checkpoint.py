@@ -12,16 +12,17 @@ from ml_collections import config_flags
 
 import mdmf_jax
 from mdmf_jax.cli import flags as command_line
-from mdmf_jax.models.methods import registry as methods
-from mdmf_jax.config.config import Config, from_stored, to_dict
+from mdmf_jax.config.config import Config
 from mdmf_jax.errors import ConfigError
-from mdmf_jax.runs.experiment import PACKAGED_CLIPS
+from mdmf_jax.model import FewShotModel, Params
 from mdmf_jax.models.encoders.clip.config import CLIPConfig
-from mdmf_jax.training.checkpoint import Checkpoints, FOLDER, locate
-from mdmf_jax.training.optimizer import optimizer_of, split_params
-from mdmf_jax.training.sharding import device_mesh
-from mdmf_jax.training.state import StateMaker, TrainState
+from mdmf_jax.training.build import make_model
+from mdmf_jax.training.checkpoint import FOLDER, Checkpoints
+from mdmf_jax.training.optimizer import make_train_optimizer, split_params
+from mdmf_jax.training.restore import find, read_params, run_settings
+from mdmf_jax.training.state import TrainState
 from mdmf_jax.weights.huggingface import load_clip
+from mdmf_jax.weights.pretrained import PACKAGED
 from mdmf_jax.weights.published import PUBLISHED
 
 DEFAULTS = Path(mdmf_jax.__file__).parents[1] / "configs/common.py"
@@ -53,7 +54,7 @@ def clip_config(path: str) -> CLIPConfig:
     """
     if not path:
         raise ConfigError("--clip is missing: the folder of the CLIP of this checkpoint")
-    return load_clip(PACKAGED_CLIPS[path]() if path in PACKAGED_CLIPS else Path(path)).config
+    return load_clip(PACKAGED[path]() if path in PACKAGED else Path(path)).config
 
 
 def fit_frames(config: Config, clip: CLIPConfig) -> Config:
@@ -62,14 +63,9 @@ def fit_frames(config: Config, clip: CLIPConfig) -> Config:
     return replace(config, data=replace(config.data, crop=size, resize=size * RESIZE // CROP))
 
 
-def check_fit(config: Config, clip: CLIPConfig) -> None:
-    """Raises ConfigError unless the config's frames and method fit the CLIP."""
-    if config.data.crop != clip.vision.image_size:
-        raise ConfigError(
-            f"data.crop is {config.data.crop}, but the CLIP in {config.encoder.path} takes images of "
-            f"{clip.vision.image_size} pixels"
-        )
-    methods.build_method(config.method, config.head, config.sections, clip.projection_dim)
+def check_fit(config: Config) -> FewShotModel:
+    """The model of a config; ConfigError unless its frames and method fit the CLIP."""
+    return make_model(config, 1)
 
 
 def write_checkpoint(folder: Path, config: Config, params: Mapping[str, Any]) -> None:
@@ -83,45 +79,30 @@ def write_checkpoint(folder: Path, config: Config, params: Mapping[str, Any]) ->
     """
     params = jax.tree.map(jnp.asarray, params)
     trained, _ = split_params(params, config.train.freeze)
-    moments = optimizer_of(config.train).init(trained)
+    moments = make_train_optimizer(config.train).init(trained)
     state = TrainState(jnp.int32(0), jnp.int32(0), params, moments)
     with Checkpoints(folder / FOLDER, config.checkpoint.keep) as checkpoints:
-        checkpoints.save(0, state, to_dict(config), {})
+        checkpoints.save(0, state, run_settings(config, 1), {})
 
 
-def read_checkpoint(path: str | Path, clip: str | None = None) -> tuple[Config, dict[str, Any]]:
-    """(config, parameters on the host) of a checkpoint of this program.
+def read_checkpoint(path: str | Path, clip: str | None = None) -> tuple[Config, Params]:
+    """(config, parameters on the host) of a checkpoint whose method has a published form.
 
     Args:
-        path: a run's folder (its best checkpoint) or one checkpoint in it.
-        clip: folder of the CLIP, where it has moved.
+      path: a run's folder (its best checkpoint) or one checkpoint in it.
+      clip: folder of the CLIP, where it has moved.
 
     Raises:
-        UserError: the checkpoint or the CLIP is missing or damaged, or the method has no
-            published form.
+      UserError: the checkpoint or the CLIP is missing or damaged, or the method has no
+        published form.
     """
-    folder, step = locate(path)
-    with Checkpoints(folder) as checkpoints:
-        step = checkpoints.best() if step is None else step
-        config = from_stored(checkpoints.settings(step))
-        abstract = _abstract_state(config, clip_config(clip or config.encoder.path))
-        return config, jax.device_get(checkpoints.restore(step, abstract).params)
-
-
-def _abstract_state(config: Config, clip: CLIPConfig) -> TrainState:
-    """Shapes and shardings of a train state of the config's method."""
+    found = find(path, encoder=clip)
+    config = found.config
     if config.method not in PUBLISHED:
         raise ConfigError(
             f"the method {config.method} has no published form; known are {', '.join(PUBLISHED)}"
         )
     if getattr(config.head, "matcher", "") == "tuples":
         raise ConfigError(f"{config.method}.matcher is 'tuples', which has no published form")
-    template = PUBLISHED[config.method].template(clip, config.head)
-    maker = StateMaker(
-        lambda key: jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), template["head"]),
-        template["encoder"],
-        optimizer_of(config.train),
-        freeze=config.train.freeze,
-        mesh=device_mesh(1, devices=jax.devices()[:1]),  # one copy is enough to write it
-    )
-    return maker.abstract
+    model = make_model(config, found.train_classes)
+    return config, read_params(found, model.shapes)

@@ -1,31 +1,82 @@
-"""What `python train.py` does: train, choose the best checkpoint, test it, write the results."""
+"""What `mdmf train` does: train, choose the best checkpoint, test it, write the results."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, nullcontext
-from pathlib import Path
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from rich.console import Console
 
+from mdmf_jax import files
 from mdmf_jax.config.config import Config, to_dict
+from mdmf_jax.data.dataset import Dataset
 from mdmf_jax.errors import CheckpointError
-from mdmf_jax.evaluation import provenance as report, tables
-from mdmf_jax.runs.experiment import Experiment
+from mdmf_jax.evaluation import provenance, tables
+from mdmf_jax.evaluation.evaluator import Evaluator
+from mdmf_jax.evaluation.provenance import RESULTS
+from mdmf_jax.model import FewShotModel, Params
 from mdmf_jax.training import distributed
-from mdmf_jax.training.checkpoint import Checkpoints, FOLDER
+from mdmf_jax.training.build import make_dataset, make_model
+from mdmf_jax.training.checkpoint import FOLDER, Checkpoints
 from mdmf_jax.training.lock import FolderLock
 from mdmf_jax.training.loop import train_loop
 from mdmf_jax.training.progress import TrainProgress
+from mdmf_jax.training.restore import run_settings
 from mdmf_jax.training.scalars import ScalarWriter
 from mdmf_jax.training.state import TrainState
+from mdmf_jax.training.steps import TrainStep
 from mdmf_jax.training.stopping import StopSignal
+from mdmf_jax.training.trainer import Trainer, trained
 
-RESULTS = "results.json"
+
+@dataclass(frozen=True)
+class TrainRun:
+    """The parts of a run, as its config describes them."""
+
+    config: Config
+    dataset: Dataset
+    model: FewShotModel
+    trainer: Trainer
+    evaluator: Evaluator
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """What its checkpoints keep of the settings."""
+        return run_settings(self.config, self.model.settings.train_classes)
+
+    def train_step(self, params: Params) -> TrainStep:
+        """The compiled step; `params` give the class texts that training leaves as they are."""
+        texts = self.evaluator.texts.for_training(params, trained(self.config))
+        return self.trainer.train_step(texts)
+
+    def train_batches(self, params: Params, start: int, stop: int) -> Iterator[dict[str, Any]]:
+        """Batches of the steps start+1..stop; see `Trainer.train_batches`.
+
+        Raises:
+          DataError: a video cannot be read.
+        """
+        clips = self.config.train.cached_clips
+        features = self.evaluator.train_features(params, clips) if clips else None
+        return self.trainer.train_batches(self.dataset, start, stop, features)
+
+
+def make_run(config: Config) -> TrainRun:
+    """Reads the encoder, finds the videos and lays out the training.
+
+    Raises:
+      UserError: the encoder or the videos are missing, or do not fit each other or the config.
+    """
+    dataset = make_dataset(config)
+    model = make_model(config, len(dataset.splits["train"].names))
+    trainer = Trainer(config, model)
+    evaluator = Evaluator(config, model, dataset, trainer.mesh)
+    return TrainRun(config, dataset, model, trainer, evaluator)
 
 
 def train_and_evaluate(
-    config: Config, workdir: str | Path, console: Console | None = None
+    config: Config, workdir: files.Name, console: Console | None = None
 ) -> tuple[dict[str, Any], list[dict[str, float]]]:
     """Trains in `workdir`, or goes on where an earlier run stopped, and tests the result.
 
@@ -38,35 +89,35 @@ def train_and_evaluate(
       UserError: a setting, the data, the CLIP or the checkpoint is wrong; see errors.py.
     """
     first = distributed.is_first()  # The others work in silence.
-    workdir, console = Path(workdir), console or Console(quiet=not first)
+    workdir, console = files.path(workdir), console or Console(quiet=not first)
     clock = {"begin": time.monotonic()}
-    experiment = Experiment(config)
-    _check_episodes(experiment)
+    run = make_run(config)
+    _check_episodes(run)
     clock["prepare"] = time.monotonic()
-    params, validation, history = train(experiment, workdir, console)
+    params, validation, history = train(run, workdir, console)
     clock["train"] = time.monotonic()
-    test = evaluate_shots(experiment, params)
+    test = evaluate_shots(run, params)
     results = {"test": test}
     if config.eval.untrained:
-        results["untrained"] = evaluate_shots(experiment, experiment.new_state().params)
+        results["untrained"] = evaluate_shots(run, run.trainer.new_state().params)
     clock["evaluate"] = time.monotonic()
     results |= {
         "prompt_accuracy": next(iter(test.values()))["prompt_accuracy"],
         "validation": validation,
         "settings": to_dict(config),
         "seed": config.seed,
-        "versions": report.versions(),
-        "hardware": report.hardware(),
+        "versions": provenance.versions(),
+        "hardware": provenance.hardware(),
         "seconds": _seconds(clock),
     }
     if first:
-        report.write_json(workdir / RESULTS, results)
+        files.write_json(workdir / RESULTS, results)
     _print(console, results, workdir)
     return results, history
 
 
 def train(
-    experiment: Experiment, workdir: Path, console: Console
+    run: TrainRun, workdir: files.AnyPath, console: Console
 ) -> tuple[Mapping[str, Any], dict[str, Any] | None, list[dict[str, float]]]:
     """Trains in `workdir`, or goes on there, and selects a checkpoint.
 
@@ -77,18 +128,18 @@ def train(
     Raises:
       CheckpointError: the checkpoints in `workdir` are damaged or of other settings.
     """
-    keep = experiment.config.checkpoint.keep
+    keep = run.config.checkpoint.keep
     lock = FolderLock(workdir) if distributed.is_first() else nullcontext()
     with lock, Checkpoints(workdir / FOLDER, keep) as checkpoints:
-        state, history = _train(experiment, workdir, checkpoints, console)
-        return *_selected(experiment, checkpoints, state), history
+        state, history = _train(run, workdir, checkpoints, console)
+        return *_selected(run, checkpoints, state), history
 
 
-def evaluate_shots(experiment: Experiment, params: Mapping[str, Any]) -> dict[str, Any]:
+def evaluate_shots(run: TrainRun, params: Params) -> dict[str, Any]:
     """Metrics by task ("5way_1shot") for each of the config's eval.shots."""
-    settings, seed = experiment.config.eval, experiment.config.seed
+    settings, seed = run.config.eval, run.config.seed
     return {
-        report.task_name(settings.way, shot): experiment.evaluate(
+        provenance.task_name(settings.way, shot): run.evaluator.evaluate(
             params,
             settings.split,
             way=settings.way,
@@ -101,10 +152,10 @@ def evaluate_shots(experiment: Experiment, params: Mapping[str, Any]) -> dict[st
     }
 
 
-def _check_episodes(experiment: Experiment) -> None:
+def _check_episodes(run: TrainRun) -> None:
     """All episodes of the run can be drawn; better to say so before the training."""
-    episode, settings = experiment.config.episode, experiment.config.eval
-    check = experiment.dataset.check
+    episode, settings = run.config.episode, run.config.eval
+    check = run.dataset.check
     check("train", episode.way, episode.shot, episode.queries)
     check("val", settings.way, episode.shot, settings.queries)
     for shot in settings.shots:
@@ -112,20 +163,19 @@ def _check_episodes(experiment: Experiment) -> None:
 
 
 def _train(
-    experiment: Experiment, workdir: Path, checkpoints: Checkpoints, console: Console
+    run: TrainRun, workdir: files.AnyPath, checkpoints: Checkpoints, console: Console
 ) -> tuple[TrainState, list[dict[str, float]]]:
-    config = experiment.config
-    plan, settings = config.train, to_dict(config)
-    start, state = resume(experiment, checkpoints, console)
+    plan, settings = run.config.train, run.settings
+    start, state = resume(run, checkpoints, console)
     if start == plan.steps:
         return state, []
     progress = TrainProgress(console, start, plan.steps, plan.episodes_per_step)
-    batches = experiment.train_batches(state.params["encoder"], start, plan.steps)
+    batches = run.train_batches(state.params, start, plan.steps)
     folder = workdir / "tensorboard" if distributed.is_first() else None
     with closing(ScalarWriter(folder)) as scalars, closing(batches), progress, StopSignal() as stop:
         return train_loop(
             state,
-            experiment.train_step(),
+            run.train_step(state.params),
             batches,
             start=start,
             steps=plan.steps,
@@ -134,7 +184,7 @@ def _train(
             episodes_per_step=plan.episodes_per_step,
             max_skipped=plan.allowed_to_skip,
             stop=stop,
-            validate=lambda params: _validate(experiment, params),
+            validate=lambda params: _validate(run, params),
             save=lambda step, state, metrics: checkpoints.save(step, state, settings, metrics),
             scalars=scalars,
             progress=progress,
@@ -142,7 +192,7 @@ def _train(
 
 
 def resume(
-    experiment: Experiment, checkpoints: Checkpoints, console: Console
+    run: TrainRun, checkpoints: Checkpoints, console: Console
 ) -> tuple[int, TrainState]:
     """The newest checkpoint's step and state, or 0 and a new state.
 
@@ -150,22 +200,22 @@ def resume(
       CheckpointError: it was made with other settings, is damaged, or has more steps than the
         config asks for.
     """
-    step, steps = _newest(experiment, checkpoints, console), experiment.config.train.steps
+    step, steps = _newest(run.config, checkpoints, console), run.config.train.steps
     if step is None:
-        return 0, experiment.new_state()
+        return 0, run.trainer.new_state()
     if step > steps:
         raise CheckpointError(
             f"{checkpoints.folder} holds step {step}, but train.steps is {steps}; take more "
             "steps or another folder"
         )
     console.print(f"continuing after step {step} of {checkpoints.folder}", soft_wrap=True)
-    checkpoints.check(step, to_dict(experiment.config))
-    return step, checkpoints.restore(step, experiment.abstract_state)
+    checkpoints.check(step, to_dict(run.config))
+    return step, checkpoints.restore(step, run.trainer.abstract_state)
 
 
-def _newest(experiment: Experiment, checkpoints: Checkpoints, console: Console) -> int | None:
+def _newest(config: Config, checkpoints: Checkpoints, console: Console) -> int | None:
     """Step to go on from; damaged checkpoints are set aside if the config says so."""
-    fallback = experiment.config.checkpoint.on_corrupt == "fallback"
+    fallback = config.checkpoint.on_corrupt == "fallback"
     for step in reversed(checkpoints.steps()):
         try:
             checkpoints.verify(step)
@@ -182,9 +232,9 @@ def _newest(experiment: Experiment, checkpoints: Checkpoints, console: Console) 
     return checkpoints.latest()
 
 
-def _validate(experiment: Experiment, params: Mapping[str, Any]) -> dict[str, float]:
-    config = experiment.config
-    metrics = experiment.evaluate(
+def _validate(run: TrainRun, params: Params) -> dict[str, float]:
+    config = run.config
+    metrics = run.evaluator.evaluate(
         params,
         "val",
         way=config.eval.way,
@@ -199,15 +249,15 @@ def _validate(experiment: Experiment, params: Mapping[str, Any]) -> dict[str, fl
 
 
 def _selected(
-    experiment: Experiment, checkpoints: Checkpoints, state: TrainState
+    run: TrainRun, checkpoints: Checkpoints, state: TrainState
 ) -> tuple[Mapping[str, Any], dict[str, Any] | None]:
     """Parameters to test, and the validation metrics of their checkpoint (None at step 0)."""
     last = int(state.step)
     if last == 0:
         return state.params, None
-    step = checkpoints.best() if experiment.config.train.select == "best" else last
+    step = checkpoints.best() if run.config.train.select == "best" else last
     if step != last:
-        state = checkpoints.restore(step, experiment.abstract_state)
+        state = checkpoints.restore(step, run.trainer.abstract_state)
     return state.params, {"step": step} | checkpoints.metrics(step)
 
 
@@ -218,7 +268,7 @@ def _seconds(clock: Mapping[str, float]) -> dict[str, float]:
     return stages | {"total": round(times[-1] - times[0], 2)}
 
 
-def _print(console: Console, results: Mapping[str, Any], workdir: Path) -> None:
+def _print(console: Console, results: Mapping[str, Any], workdir: files.AnyPath) -> None:
     console.print(tables.results_table(results))
     seconds = results["seconds"]
     console.print(

@@ -16,6 +16,8 @@ from mdmf_jax.training.sharding import path_name
 from mdmf_jax.training.state import TrainState
 
 FOLDER = "checkpoints"
+# Kept beside the settings of a run: what its model was built for and its config does not say.
+TRAIN_CLASSES = "train_classes"
 
 
 class Checkpoints:
@@ -145,7 +147,8 @@ class Checkpoints:
         Raises:
           CheckpointError: it was not; the message lists the differences.
         """
-        changed = differences(self.settings(step), settings)
+        saved = {k: v for k, v in self.settings(step).items() if k != TRAIN_CLASSES}
+        changed = differences(saved, settings)
         if changed:
             raise CheckpointError(
                 f"{self.folder / str(step)} was made with other settings ({'; '.join(changed)}); "

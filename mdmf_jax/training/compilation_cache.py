@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from mdmf_jax.data.cache_folder import default_cache
+from mdmf_jax import files
 
 # JAX's names of the folder, of the least compile time and of the least size kept.
 FOLDER = "JAX_COMPILATION_CACHE_DIR"
@@ -19,7 +19,7 @@ def cache_folder() -> Path | None:
     chosen = os.environ.get("MDMF_COMPILATION_CACHE", "")
     if chosen.lower() == "off":
         return None
-    return Path(chosen).expanduser() if chosen else default_cache() / "compiled"
+    return Path(chosen).expanduser() if chosen else files.cache_folder() / "compiled"
 
 
 def switch_on() -> None:

@@ -112,12 +112,12 @@ def own_rows(mesh: Mesh, episodes: int) -> np.ndarray:
     return np.array(sorted(rows), np.int64)
 
 
-def global_arrays(sharding: NamedSharding, batch: Mapping[str, np.ndarray], episodes: int) -> Any:
-    """Arrays [E, ...] over all devices, of which each process gives its own rows only."""
-    return {
-        name: jax.make_array_from_process_local_data(sharding, x, (episodes, *x.shape[1:]))
-        for name, x in batch.items()
-    }
+def global_arrays(sharding: NamedSharding, batch: Any, episodes: int) -> Any:
+    """A tree of arrays [E, ...] over all devices; each process gives its own rows only."""
+    return jax.tree.map(
+        lambda x: jax.make_array_from_process_local_data(sharding, x, (episodes, *x.shape[1:])),
+        batch,
+    )
 
 
 def on_every_process(tree: Any) -> Any:

@@ -4,13 +4,12 @@ A checkpoint without a manifest is damaged, unless the marker that a save leaves
 that the save was interrupted; then it does not count as a checkpoint.
 """
 
-import hashlib
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from mdmf_jax import files
 from mdmf_jax.errors import CheckpointError
 
 NAME = "manifest.json"
@@ -18,14 +17,8 @@ NAME = "manifest.json"
 
 def write_manifest(folder: Path) -> None:
     """Writes folder/manifest.json; it is there whole or not at all, also after a power cut."""
-    files = {path: _entry(folder / path) for path in _files(folder)}
-    temporary = folder.parent / f".{folder.name}.{NAME}"
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(_render(files))
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, folder / NAME)
-    sync_folder(folder)
+    listed = {path: _entry(folder / path) for path in _files(folder)}
+    files.write_whole(folder / NAME, _render(listed), CheckpointError)
 
 
 def check_manifest(folder: Path) -> None:
@@ -42,17 +35,8 @@ def check_manifest(folder: Path) -> None:
         size = file.stat().st_size
         if size != expected["bytes"]:
             raise _damaged(folder, f"{path} has {size} bytes instead of {expected['bytes']}")
-        if _sha256(file) != expected["sha256"]:
+        if files.sha256_of(file, CheckpointError) != expected["sha256"]:
             raise _damaged(folder, f"the content of {path} has changed")
-
-
-def sync_folder(folder: Path) -> None:
-    """Returns when the names of the folder's files are on the disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _read(folder: Path) -> dict[str, dict[str, Any]]:
@@ -63,19 +47,19 @@ def _read(folder: Path) -> dict[str, dict[str, Any]]:
     except (OSError, UnicodeDecodeError) as error:
         raise _damaged(folder, f"{NAME} cannot be read ({error})") from None
     try:
-        files = json.loads(text)["files"]
-        same = _render(files) == text
+        listed = json.loads(text)["files"]
+        same = _render(listed) == text
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         same = False
     if not same:
         raise _damaged(folder, f"the content of {NAME} has changed")
-    return files
+    return listed
 
 
-def _render(files: dict[str, dict[str, Any]]) -> str:
+def _render(entries: dict[str, dict[str, Any]]) -> str:
     """The manifest's text; it holds its own checksum, so that any change of it shows."""
-    listed = json.dumps(files, indent=1, sort_keys=True)
-    digest = hashlib.sha256(listed.encode()).hexdigest()
+    listed = json.dumps(entries, indent=1, sort_keys=True)
+    digest = files.sha256(listed.encode())
     return f'{{"files": {listed},\n"sha256": "{digest}"}}\n'
 
 
@@ -86,12 +70,7 @@ def _files(folder: Path) -> Iterator[str]:
 
 
 def _entry(path: Path) -> dict[str, Any]:
-    return {"bytes": path.stat().st_size, "sha256": _sha256(path)}
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return {"bytes": path.stat().st_size, "sha256": files.sha256_of(path, CheckpointError)}
 
 
 def _damaged(folder: Path, reason: str) -> CheckpointError:

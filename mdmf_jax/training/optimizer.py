@@ -53,7 +53,7 @@ def make_optimizer(
     return optax.chain(decay, optimizer)
 
 
-def optimizer_of(train: Any) -> optax.GradientTransformation:
+def make_train_optimizer(train: Any) -> optax.GradientTransformation:
     """The optimizer that the section `train` of a config describes."""
     return make_optimizer(
         train.learning_rate,

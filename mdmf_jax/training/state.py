@@ -30,11 +30,11 @@ class TrainState(struct.PyTreeNode):
 
 
 class StateMaker:
-    """Makes states at step 0: pretrained encoder, random head.
+    """Makes states at step 0.
 
     Args:
-      init_head: key -> parameters of the head.
-      encoder_params: arrays on the host.
+      init: (key, pretrained leaves) -> parameters; see `FewShotModel.init`.
+      pretrained: leaves of the encoder, arrays on the host.
       freeze: see `split_params`.
       divide: see `tree_shardings`.
 
@@ -47,34 +47,34 @@ class StateMaker:
 
     def __init__(
         self,
-        init_head: Callable[[jax.Array], Any],
-        encoder_params: Mapping[str, Any],
+        init: Callable[[jax.Array, Any], Any],
+        pretrained: Mapping[str, Any],
         optimizer: optax.GradientTransformation,
         *,
         freeze: Sequence[str],
         mesh: Mesh,
         divide: bool = False,
     ):
-        def init(key: jax.Array, encoder: Any) -> TrainState:
-            params = {"encoder": encoder, "head": init_head(key)}
+        def make(key: jax.Array, pretrained: Any) -> TrainState:
+            params = init(key, pretrained)
             trained, _ = split_params(params, freeze, may_be_all=True)
             zero = jnp.zeros((), jnp.int32)
             return TrainState(zero, zero, params, optimizer.init(trained))
 
-        shapes = jax.eval_shape(init, jax.random.key(0), encoder_params)
+        shapes = jax.eval_shape(make, jax.random.key(0), pretrained)
         self.shardings = tree_shardings(shapes, mesh, divide=divide)
         self.abstract: TrainState = jax.tree.map(
             lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, self.shardings
         )
-        self._encoder_params = encoder_params
+        self._pretrained = pretrained
+        self._placed = tree_shardings(pretrained, mesh, divide=divide)
         # It runs once or twice, so that compiling fast matters more than running fast.
-        self._init = jax.jit(
-            init,
+        self._make = jax.jit(
+            make,
             out_shardings=self.shardings,
             compiler_options={"xla_backend_optimization_level": 0},
         )
 
     def __call__(self, key: jax.Array) -> TrainState:
         """A new state; its arrays are born on the devices they belong to."""
-        encoder = jax.device_put(self._encoder_params, self.shardings.params["encoder"])
-        return self._init(key, encoder)
+        return self._make(key, jax.device_put(self._pretrained, self._placed))

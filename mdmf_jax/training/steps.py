@@ -1,30 +1,41 @@
 """One optimizer step over a batch of episodes."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from mdmf_jax.models.methods.output import EpisodeOutput
+from mdmf_jax.model import FewShotModel, Params
+from mdmf_jax.models.methods.base import flat_classes
 from mdmf_jax.training.micro_batches import mean_over_pieces, pieces_of
 from mdmf_jax.training.optimizer import join_params, split_params
 from mdmf_jax.training.sharding import over_episodes, replicated, tree_shardings
 from mdmf_jax.training.state import TrainState
 
-# encode(encoder parameters, uint8 frames [N, H, W, 3]) -> features [N, D]
-Encode = Callable[[Any, jax.Array], jax.Array]
-# head(head parameters, support, query, prompts, **options) -> EpisodeOutput of one episode
-Head = Callable[..., EpisodeOutput]
-# step(state, batch, class_table [C, D], key) -> (state, metrics)
+# step(state, batch, texts, key) -> (state, metrics)
 TrainStep = Callable[..., tuple[TrainState, dict[str, jax.Array]]]
 
 
+class ClassTexts(NamedTuple):
+    """What gives the text features of all classes of the split, in a step.
+
+    Attributes:
+      features: [C, D], where they are constant; None where the encoder's texts are trained.
+      ids, mask: token ids [C, M, L] and which texts are there [C, M].
+      fixed: leaves of the text tower that are not trained; see `FewShotModel`.
+    """
+
+    features: jax.Array | None
+    ids: jax.Array | None = None
+    mask: jax.Array | None = None
+    fixed: Params | None = None
+
+
 def make_train_step(
-    encode: Encode,
-    head: Head,
+    model: FewShotModel,
     optimizer: optax.GradientTransformation,
     *,
     freeze: Sequence[str],
@@ -35,11 +46,11 @@ def make_train_step(
 ) -> TrainStep:
     """The jitted step.
 
-    The batch has a leading episode axis: support uint8 [E, W, K, T, H, W, 3], query uint8
-    [E, Q, T, H, W, 3], query_labels [E, Q], class_ids [E, W]. With an encoder that returns what
-    it is given, the frames may as well be features. The loss is the mean over the episodes of
-    the method's total loss. Random numbers depend on the key, the step and the place of the
-    episode in the batch only, not on the devices or the pieces. The given state is consumed.
+    The batch has a leading episode axis: support [E, W, K, ...] and query [E, Q, ...], videos
+    by modality (uint8) or features by name; query_labels [E, Q], class_ids [E, W]. The loss is
+    the mean over the episodes of the method's total loss. Random numbers depend on the key, the
+    step and the place of the episode in the batch only, not on the devices or the pieces. The
+    given state is consumed. `texts` is a `ClassTexts`.
 
     Args:
       shardings: of the train state.
@@ -51,9 +62,10 @@ def make_train_step(
     """
     whole, episodes = replicated(mesh), over_episodes(mesh)
 
-    def step(state: TrainState, batch, class_table, key):
+    def step(state: TrainState, batch, texts, key):
         size = batch["class_ids"].shape[0]
-        keys = jax.random.split(jax.random.fold_in(key, state.step), size)
+        key = jax.random.fold_in(key, state.step)
+        keys = jax.random.split(key, size)
         # Where devices store parts of a parameter, they put it together before they use it.
         in_use = tree_shardings(state.params, mesh)
         params = jax.lax.with_sharding_constraint(state.params, in_use)
@@ -62,7 +74,7 @@ def make_train_step(
         def loss(used, piece):
             batch, keys = piece
             params = join_params(used, frozen)
-            metrics = batch_metrics(encode, head, params, batch, class_table, keys)
+            metrics = batch_metrics(model, params, batch, texts, keys, key)
             return metrics["loss"], metrics
 
         def differentiate(piece):
@@ -95,39 +107,29 @@ def make_train_step(
 
 
 def batch_metrics(
-    encode: Encode,
-    head: Head,
-    params: Mapping[str, Any],
-    batch: Mapping[str, jax.Array],
-    class_table: jax.Array,
+    model: FewShotModel,
+    params: Params,
+    batch: Mapping[str, Any],
+    texts: ClassTexts,
     keys: jax.Array,
+    step_key: jax.Array,
 ) -> dict[str, jax.Array]:
     """Means over the episodes of each loss ("loss" is the total), and the shares of queries
-    that were classified right ("accuracy") and given the right prompt ("prompt_accuracy").
+    that were classified right ("accuracy") and given the right text ("prompt_accuracy").
 
     Args:
-      class_table: text features of all classes [C, D].
       keys: one random key an episode [E].
+      step_key: of the step, for what its episodes share.
     """
-    support, query = encode_episodes(encode, params["encoder"], batch["support"], batch["query"])
-    labels, class_ids = batch["query_labels"], batch["class_ids"]
+    class_texts = texts_in_step(model, params, texts, step_key)
+    batch = encoded(model, params, batch, keys)
+    labels = batch["query_labels"]
 
-    def episode(support, query, class_ids, labels, key) -> EpisodeOutput:
-        dropout, prompt = jax.random.split(key)
-        rngs = {"dropout": dropout, "prompt": prompt, "tuples": jax.random.fold_in(key, 2)}
-        return head(
-            params["head"],
-            support,
-            query,
-            class_table[class_ids],
-            query_labels=labels,
-            class_ids=class_ids,
-            class_table=class_table,
-            train=True,
-            rngs=rngs,
-        )
+    def run(episode, key):
+        rngs = episode_rngs(model, key)
+        return model.episode(params, episode, class_texts, train=True, rngs=rngs)
 
-    output = jax.vmap(episode)(support, query, class_ids, labels, keys)
+    output = jax.vmap(run)(batch, keys)
     metrics = {name: value.mean() for name, value in output.losses.items()}
     metrics["loss"] = metrics.pop("total")
     metrics["accuracy"] = (output.logits.argmax(-1) == labels).mean()
@@ -136,21 +138,58 @@ def batch_metrics(
     return metrics
 
 
-def encode_episodes(
-    encode: Encode, encoder_params: Any, support: jax.Array, query: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """Features of the frames of all episodes, in one call of the encoder.
+def episode_rngs(model: FewShotModel, key: jax.Array) -> dict[str, jax.Array]:
+    """Keys of the random streams of one episode, from its own key."""
+    dropout, prompt = jax.random.split(key)
+    rngs = {"dropout": dropout, "prompt": prompt, "tuples": jax.random.fold_in(key, 2)}
+    for place, name in enumerate(sorted({*model.method.rngs, *model.encoder.rngs} - rngs.keys())):
+        rngs[name] = jax.random.fold_in(key, 3 + place)
+    return rngs
 
-    Args:
-      support: uint8 [E, W, K, T, H, W, 3].
-      query: uint8 [E, Q, T, H, W, 3].
 
-    Returns:
-      support features [E, W, K, T, D] and query features [E, Q, T, D].
+def texts_in_step(
+    model: FewShotModel, params: Params, texts: ClassTexts, key: jax.Array
+) -> jax.Array:
+    """Text features of all classes; made here where training changes them."""
+    if texts.features is not None:
+        return texts.features
+    rngs = episode_rngs(model, jax.random.fold_in(key, 2))
+    return model.class_texts(
+        params, texts.ids, texts.mask, fixed=texts.fixed, train=True, rngs=rngs
+    )
+
+
+def encoded(
+    model: FewShotModel, params: Params, batch: Mapping[str, Any], keys: jax.Array
+) -> dict[str, Any]:
+    """The batch with features in the place of videos, in one call of the encoder.
+
+    Features stay as they are, and so do the videos of an encoder of scope "episode", which
+    runs inside the episode. An encoder that draws random numbers is called for each episode
+    with its own.
     """
-    episodes, way, shot, frames, *pixels = support.shape
-    clips = jnp.concatenate([support.reshape(episodes, way * shot, frames, *pixels), query], axis=1)
-    features = encode(encoder_params, clips.reshape(-1, *pixels))
-    features = features.reshape(episodes, -1, frames, features.shape[-1])
-    supports = features[:, : way * shot].reshape(episodes, way, shot, frames, -1)
-    return supports, features[:, way * shot :]
+    pixels = set(batch["support"]) == set(model.encoder.modalities)
+    if not pixels or model.encoder.scope == "episode":
+        return dict(batch)
+    episodes, way, shot = jax.tree.leaves(batch["support"])[0].shape[:3]
+    clips = jax.tree.map(
+        lambda s, q: jnp.concatenate([s, q], axis=1),
+        jax.vmap(flat_classes)(dict(batch["support"])),
+        dict(batch["query"]),
+    )  # [E, W K + Q, ...]
+    if model.encoder.rngs:
+        encode = jax.vmap(
+            lambda videos, key: model.encode(
+                params, videos, train=True, rngs=episode_rngs(model, jax.random.fold_in(key, 1))
+            )
+        )
+        features = encode(clips, keys)
+    else:
+        flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), clips)
+        features = model.encode(params, flat, train=True)
+        features = jax.tree.map(lambda x: x.reshape(episodes, -1, *x.shape[1:]), features)
+    support = jax.tree.map(
+        lambda x: x[:, : way * shot].reshape(episodes, way, shot, *x.shape[2:]), features
+    )
+    query = jax.tree.map(lambda x: x[:, way * shot :], features)
+    return dict(batch) | {"support": support, "query": query}

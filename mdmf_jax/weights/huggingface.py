@@ -6,7 +6,6 @@ sizes, and the tensors of the image tower have OpenAI's names (`visual.*`). Tran
 such a folder.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from safetensors.numpy import save
 
+from mdmf_jax import files
 from mdmf_jax.errors import ConfigError, WeightsError
 from mdmf_jax.models.encoders.clip.config import (
     CLIPConfig,
@@ -27,7 +27,7 @@ from mdmf_jax.models.encoders.clip.config import (
 from mdmf_jax.models.encoders.clip.model import CLIP
 from mdmf_jax.models.encoders.clip.tokenizer import Tokenizer
 from mdmf_jax.weights import openai_resnet
-from mdmf_jax.weights.files import read_json, read_safetensors
+from mdmf_jax.weights.files import read_safetensors
 from mdmf_jax.weights.layers import dense_rules, norm_rules
 from mdmf_jax.weights.table import Ignored, Rule, keep, rule, to_params, to_tensors, transpose
 
@@ -124,7 +124,7 @@ def read_config(path: Path) -> CLIPConfig:
         WeightsError: the file is missing, or is not the config of a CLIP known here.
     """
     try:
-        return from_huggingface(read_json(path))
+        return from_huggingface(files.read_json(path, WeightsError))
     except (ConfigError, TypeError) as error:
         raise WeightsError(f"{path}: {error}") from error
 
@@ -177,10 +177,10 @@ def save_clip(
     to_params(tensors, table, template(config), origin="the parameters to save")
     stored = {name: np.asarray(x, dtype, order="C") for name, x in tensors.items()}
     described["text_config"] |= {"bos_token_id": tokenizer.start, "pad_token_id": tokenizer.pad}
-    directory.mkdir(parents=True, exist_ok=True)
     kind = _RESNET_FORMAT if isinstance(config.vision, ResNetConfig) else _FORMAT
-    (directory / "model.safetensors").write_bytes(save(stored, metadata={"format": kind}))
-    (directory / "config.json").write_text(json.dumps(described, indent=2) + "\n")
+    content = save(stored, metadata={"format": kind})
+    files.write_whole(directory / "model.safetensors", content, WeightsError)
+    files.write_json(directory / "config.json", described, WeightsError)
     tokenizer.save(directory)
 
 
@@ -198,7 +198,7 @@ def _read_tensors(directory: Path) -> dict[str, np.ndarray]:
 
 def _shard_names(index: Path) -> list[str]:
     """The files that an index names; each must lie beside it."""
-    placed = read_json(index).get("weight_map", {})
+    placed = files.read_json(index, WeightsError).get("weight_map", {})
     names = list(placed.values()) if isinstance(placed, dict) else [placed]
     for name in names:
         if not isinstance(name, str) or Path(name).name != name or "\0" in name:

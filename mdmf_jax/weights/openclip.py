@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from mdmf_jax import files
 from mdmf_jax.errors import ConfigError, WeightsError
 from mdmf_jax.models.encoders.clip.config import CLIPConfig, ResNetConfig, TextConfig, VisionConfig
 from mdmf_jax.models.encoders.clip.preprocess import CLIP_MEAN, CLIP_STD
 from mdmf_jax.models.encoders.clip.tokenizer import Tokenizer
 from mdmf_jax.weights import openai
-from mdmf_jax.weights.files import read_json, read_safetensors
+from mdmf_jax.weights.files import read_safetensors
 from mdmf_jax.weights.huggingface import LoadedCLIP
 from mdmf_jax.weights.openai_sizes import config_from_state_dict
 
@@ -56,7 +57,9 @@ def load_openclip(path: str | Path) -> LoadedCLIP:
     tensors = read_safetensors(file)
     described = file.parent / CONFIG_FILE
     if described.is_file():
-        config = config_from_openclip(read_json(described), origin=str(described))
+        config = config_from_openclip(
+            files.read_json(described, WeightsError), origin=str(described)
+        )
     else:
         config = _config_from_shapes(tensors, origin=str(file))
     config, params = openai.load_state_dict(tensors, config, origin=str(file))

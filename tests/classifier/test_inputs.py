@@ -27,24 +27,24 @@ def test_all_kinds_of_input_give_the_same_clip(frames, tmp_path):
         Image.fromarray(frame).save(tmp_path / "images" / f"{number}.png")
     reader = ClipReader(SETTINGS)
     clips = [reader.read(v) for v in (tmp_path / "v.mp4", tmp_path / "images", decoded)]
-    assert all((clip.views == clips[0].views).all() for clip in clips)
+    assert all((clip.clips["rgb"] == clips[0].clips["rgb"]).all() for clip in clips)
     # Frames 1, 4 and 7 of 9, short side 18, the square of 16 in the middle.
     expected = [np.asarray(Image.fromarray(decoded[i]).resize((21, 18), 2)) for i in (1, 4, 7)]
-    assert (clips[0].views[0] == np.stack(expected)[:, 1:17, 2:18]).all()
+    assert (clips[0].clips["rgb"][0] == np.stack(expected)[:, 1:17, 2:18]).all()
     assert not clips[0].note
 
 
-def test_views_are_other_frames(frames):
+def test_further_test_clips_are_other_frames(frames):
     reader = ClipReader(Settings("otam", "{}", "clip", 3, 18, 16, "mdmf", "ends", 2))
-    views = reader.read(frames).views
-    assert views.shape == (2, 3, 16, 16, 3)
-    single = ClipReader(SETTINGS).read(frames).views[0]
-    assert (views[0] == single).all() and not (views[1] == single).all()
+    clips = reader.read(frames).clips["rgb"]
+    assert clips.shape == (2, 3, 16, 16, 3)
+    single = ClipReader(SETTINGS).read(frames).clips["rgb"][0]
+    assert (clips[0] == single).all() and not (clips[1] == single).all()
 
 
 def test_short_videos_repeat_frames(frames):
     clip = ClipReader(SETTINGS).read(frames[:2], "short")
-    assert (clip.views[0, 0] == clip.views[0, 1]).all()
+    assert (clip.clips["rgb"][0, 0] == clip.clips["rgb"][0, 1]).all()
     assert clip.note == "short: has 2 frames, so that of 3 some repeat"
     with pytest.raises(DataError, match="tiny: has 1 frame, an action needs at least 2"):
         ClipReader(SETTINGS).read(frames[:1], "tiny")

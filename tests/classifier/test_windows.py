@@ -27,7 +27,7 @@ def stream(times):
 
 def windows(times, window, stride):
     found = cut_windows(stream(times), ClipReader(SETTINGS), window, stride)
-    return [(w.start, w.end, w.views[0, :, 0, 0, 0].tolist()) for w in found]
+    return [(w.start, w.end, w.clips["rgb"][0, :, 0, 0, 0].tolist()) for w in found]
 
 
 def test_windows_take_frames_by_their_times():
@@ -70,7 +70,7 @@ def test_few_frames_are_kept_at_high_frame_rates():
     found = list(cut_windows(frames, Counting(SETTINGS), 1.0, 1.0))
     assert [w[:2] for w in found] == [(0.0, 1.0), (1.0, 2.0)]
     assert 40 <= len(kept) <= 2 * 8 * 3 + 2
-    first, middle, last = found[0].views[0, :, 0, 0, 0].astype(int) * 8
+    first, middle, last = found[0].clips["rgb"][0, :, 0, 0, 0].astype(int) * 8
     assert first < 100 and 400 < middle < 600 and last > 900
 
 

@@ -62,7 +62,7 @@ def clips(clip_folder, by_class):
     """All test videos, and the same as the exported model takes them [N, T, S, S, 3]."""
     reader = ClipReader(model_of(clip_folder, "mean_pool").settings)
     videos = [path for paths in by_class.values() for path in paths]
-    return videos, np.stack([reader.read(video).views[0] for video in videos])
+    return videos, np.stack([reader.read(video).clips["rgb"][0] for video in videos])
 
 
 @pytest.fixture(scope="module")

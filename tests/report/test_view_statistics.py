@@ -71,9 +71,11 @@ def test_prompts_and_confusion():
 
 def test_curves_leave_out_what_is_not_finite():
     from mdmf_jax.report.evaluation_sections import curves_section
+    from mdmf_jax.report.templates import render
 
     nan = float("nan")
-    drawn = curves_section({"train/loss": [(1, nan), (2, 3.0), (4, 1.5)], "a": [(1, nan), (2, 1)]})
+    curves = {"train/loss": [(1, nan), (2, 3.0), (4, 1.5)], "a": [(1, nan), (2, 1)], "b": []}
+    drawn = render("section.html.jinja", {"section": curves_section(curves)})
     assert drawn.count("<svg") == 1
     assert "training loss: 1.5 at step 4" in drawn
     assert curves_section({"flat": [(1, 0.0), (2, 0.0)]}) is None

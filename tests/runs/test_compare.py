@@ -119,7 +119,7 @@ def test_compare_configs_and_a_checkpoint(
     assert loaded["parameters"] > 0 and loaded["settings"]["method"] == "cross_transformer"
 
     experiment = experiments["mean_pool"]
-    table = experiment.dataset.episodes(**SIZES)
+    table = experiment.dataset.episodes(*SIZES.values())
     right = mean_pool_by_hand(experiment, table) == table["query_labels"]
     assert first["accuracy"] == pytest.approx(right.mean())
     second = experiments["cross_transformer"].evaluate(

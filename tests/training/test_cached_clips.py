@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from mdmf_jax.runs.experiment import Experiment
 
 from mdmf_jax.config.config import from_config_dict
 from mdmf_jax.data.episodes.drawing import sample_episode
@@ -12,7 +13,6 @@ from mdmf_jax.data.protocols.splits import Split
 from mdmf_jax.errors import ConfigError
 from mdmf_jax.models.encoders.clip.config import CLIPConfig, TextConfig, VisionConfig
 from mdmf_jax.models.encoders.clip.vision import CLIPVision
-from mdmf_jax.runs.experiment import Experiment
 from mdmf_jax.training.optimizer import join_params, split_params
 
 VIEWS = 4
@@ -38,7 +38,7 @@ def test_episodes_take_stored_clips_of_the_same_videos(settings_cached):
 
     read, count = experiment.dataset.train_clips(VIEWS)
     assert count == 12 * VIEWS
-    clips = np.stack([read(number) for number in range(count)])
+    clips = np.stack([read(number)["rgb"] for number in range(count)])
     assert len(np.unique(clips.reshape(count, -1), axis=0)) > 12  # the views differ
     stored = np.asarray(experiment.encode(params, clips.reshape(-1, 16, 16, 3)))
     stored = stored.reshape(count, 3, 16)
@@ -56,7 +56,7 @@ def test_views_are_drawn_evenly_and_videos_as_elsewhere():
     videos = tuple(tuple(f"{c}/{i}" for i in range(6)) for c in "abc")
     split = Split("train", ("a", "b", "c"), ("a", "b", "c"), videos)
     video, view = np.meshgrid(np.arange(18), np.arange(VIEWS), indexing="ij")
-    features = np.stack([video, view], axis=-1)[:, :, None]  # [V, views, T = 1, D = 2]
+    features = {"frames": np.stack([video, view], axis=-1)[:, :, None]}  # [V, clips, T = 1, D = 2]
     maker = FeatureEpisodes(split, features, way=2, shot=2, queries=3, seed=5)
     drawn = []
     for index in range(200):
@@ -65,10 +65,13 @@ def test_views_are_drawn_evenly_and_videos_as_elsewhere():
             split.counts, way=2, shot=2, queries=3, seed=5, part="train", index=index
         )
         offsets = 6 * plain.classes[:, None]
-        np.testing.assert_array_equal(episode["support"][..., 0, 0], offsets + plain.support)
+        np.testing.assert_array_equal(
+            episode["support"]["frames"][..., 0, 0], offsets + plain.support
+        )
         expected = (offsets + plain.query).reshape(-1)
-        np.testing.assert_array_equal(episode["query"][..., 0, 0], expected)
-        drawn += [*episode["support"][..., 0, 1].flat, *episode["query"][..., 0, 1].flat]
+        np.testing.assert_array_equal(episode["query"]["frames"][..., 0, 0], expected)
+        both = episode["support"]["frames"], episode["query"]["frames"]
+        drawn += [clip for x in both for clip in x[..., 0, 1].flat]
     counts = np.bincount(drawn, minlength=VIEWS)
     assert len(counts) == VIEWS
     assert np.abs(counts / len(drawn) - 1 / VIEWS).max() < 4 * np.sqrt(3 / 16 / len(drawn))

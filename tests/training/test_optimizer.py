@@ -13,7 +13,7 @@ from mdmf_jax.errors import ConfigError
 from mdmf_jax.training.optimizer import (
     join_params,
     make_optimizer,
-    optimizer_of,
+    make_train_optimizer,
     rate_schedule,
     split_params,
 )
@@ -125,7 +125,7 @@ def test_the_config_describes_the_optimizer():
     settings = common.get_config()
     settings.train.update({"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 0.5})
     settings.train.update({**SCHEDULE, "no_decay": ("bias$",)})
-    optimizer = optimizer_of(from_config_dict(settings).train)
+    optimizer = make_train_optimizer(from_config_dict(settings).train)
     params = {"kernel": jnp.float32(2), "bias": jnp.float32(2)}
     updates, _ = optimizer.update(
         jax.tree.map(jnp.zeros_like, params), optimizer.init(params), params

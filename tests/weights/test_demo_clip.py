@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mdmf_jax.data.demo.dataset import demo_classes, demo_clip
-from mdmf_jax.data.transforms.geometry import center_crop, resize_short_side
+from mdmf_jax.data.transforms.geometry import crop, fixed_cut, resize_short_side
 from mdmf_jax.data.transforms.sampling import frame_indices_test
 from mdmf_jax.models.encoders.clip.model import CLIP
 from mdmf_jax.models.encoders.clip.preprocess import normalise
@@ -38,7 +38,8 @@ def scores(clip):
 
 def small(video: np.ndarray) -> np.ndarray:
     chosen = video[frame_indices_test(len(video), 8)]
-    return center_crop(resize_short_side(chosen, 36), 32)
+    scaled = resize_short_side(chosen, 36)
+    return crop(scaled, fixed_cut(*scaled.shape[1:3], 32))
 
 
 def unit(x) -> np.ndarray:

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mdmf_jax.data.cache_folder import default_cache
 from mdmf_jax.data.demo import store as demo_store
 from mdmf_jax.data.demo.render import MOTIONS, render_clip
 from mdmf_jax.errors import DataError
+from mdmf_jax.files import cache_folder
 
 GENERATOR = 1  # raise it when the pictures change, so that old caches are not used
 CLIPS = 30
@@ -80,7 +80,7 @@ def ensure_demo(
     """Folder of the demo data set; makes the videos at the first call and checks them later.
 
     Args:
-      cache_dir: folder that keeps generated data; None is `default_cache()`.
+      cache_dir: folder that keeps generated data; None is `cache_folder()`.
       seed: another seed gives other clips of the same classes.
       clips: videos per class.
       workers: encoding threads; None is one per processor.
@@ -96,7 +96,7 @@ def ensure_demo(
     """
     if clips < 1 or seed < 0:
         raise DataError(f"demo data: clips={clips}, seed={seed}; need clips >= 1 and seed >= 0")
-    cache = Path(cache_dir).expanduser() if cache_dir else default_cache()
+    cache = Path(cache_dir).expanduser() if cache_dir else cache_folder()
     root = cache.absolute() / f"demo-v{GENERATOR}-seed{seed}-clips{clips}"
     identity = {"generator": GENERATOR, "seed": seed, "clips": clips}
     makers = _makers(seed, clips)

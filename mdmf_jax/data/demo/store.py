@@ -3,8 +3,6 @@
 import contextlib
 import fcntl
 import io
-import json
-import os
 import shutil
 import sys
 import time
@@ -15,6 +13,9 @@ from pathlib import Path
 
 import av
 import numpy as np
+
+from mdmf_jax import files
+from mdmf_jax.errors import DataError
 
 MANIFEST = "manifest.json"
 FRAME_RATE = 12
@@ -81,39 +82,26 @@ def _intact(path: Path, entry: list[int]) -> bool:
 def _read_manifest(root: Path, identity: dict, makers: dict[str, Maker]) -> dict | None:
     """The manifest, or None if it is missing, unreadable or of other content."""
     try:
-        manifest = json.loads((root / MANIFEST).read_text())
-    except (OSError, ValueError):
+        manifest = files.read_json(root / MANIFEST, DataError)
+    except DataError:
         return None
-    if not isinstance(manifest, dict) or manifest.get("identity") != identity:
+    if manifest.get("identity") != identity:
         return None
-    files = manifest.get("files")
-    return manifest if isinstance(files, dict) and files.keys() == makers.keys() else None
+    listed = manifest.get("files")
+    return manifest if isinstance(listed, dict) and listed.keys() == makers.keys() else None
 
 
 def _write_manifest(root: Path, manifest: dict) -> None:
-    _write(root / MANIFEST, json.dumps(manifest, indent=0).encode())
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write whole or not at all."""
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
+    files.write_json(root / MANIFEST, manifest, indent=0)
 
 
 def _make_all(root: Path, identity: dict, makers: dict[str, Maker], workers: int) -> None:
     """Make every file in a temporary folder beside `root`, then put it in the place of `root`."""
-    new, old = root.with_name(f".{root.name}.new"), root.with_name(f".{root.name}.old")
-    for leftover in (new, old):  # of a process that was killed; we hold the lock
-        if leftover.exists():
-            shutil.rmtree(leftover)
-    new.mkdir()
-    files = _make(new, makers, workers, f"making {len(makers)} files in {root}")
-    _write_manifest(new, {"identity": identity, "files": files})
-    if root.exists():
-        os.replace(root, old)
-    os.replace(new, root)
-    shutil.rmtree(old, ignore_errors=True)
+    for leftover in root.parent.glob(f".{root.name}.*.tmp"):
+        shutil.rmtree(leftover)  # of a process that was killed; we hold the lock
+    with files.whole_folder(root, DataError, replace=True) as new:
+        made = _make(new, makers, workers, f"making {len(makers)} files in {root}")
+        _write_manifest(new, {"identity": identity, "files": made})
 
 
 def _make(root: Path, makers: dict[str, Maker], workers: int, message: str) -> dict[str, list[int]]:
@@ -121,9 +109,7 @@ def _make(root: Path, makers: dict[str, Maker], workers: int, message: str) -> d
 
     def work(name: str) -> list[int]:
         content = makers[name]()
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, content)
+        files.write_whole(root / name, content, DataError)
         return [len(content), checksum(content)]
 
     begin = time.monotonic()

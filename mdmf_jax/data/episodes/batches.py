@@ -4,16 +4,18 @@ Two loaders, chosen by name, give the same batches bit for bit: "tfdata" runs on
 "threads" on a thread pool and needs no TensorFlow.
 """
 
+import contextlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
 from mdmf_jax.errors import ConfigError, UserError
 
-Episode = dict[str, np.ndarray]
+Episode = dict[str, Any]  # arrays, or dictionaries of arrays: {"support": {"rgb": ...}, ...}
 LOADERS = ("tfdata", "threads")
 
 
@@ -26,12 +28,12 @@ def episode_batches(
     loader: str = "threads",
     workers: int = 2,
     prefetch: int = 2,
-) -> Iterator[Episode]:
+) -> Generator[Episode, None, None]:
     """Episodes `start` to `stop - 1` in batches, each array with a leading axis E.
 
     Args:
-      make_episode: from an episode's number to its arrays, of the same shapes for every number.
-        Called from several threads.
+      make_episode: from an episode's number to its arrays, of the same names and shapes for
+        every number; they may lie in dictionaries. Called from several threads.
       start, stop: numbers of the first episode and of the one after the last.
       batch: E, episodes in a batch; the last batch holds what is left.
       loader: "tfdata" or "threads".
@@ -52,12 +54,45 @@ def episode_batches(
             f"batch={batch}, data.workers={workers}, prefetch={prefetch}: all must be 1 or more"
         )
     batches = _tfdata if loader == "tfdata" else _threads
-    return batches(make_episode, range(start, stop), batch, workers, prefetch)
+    found = batches(
+        lambda index: flatten(make_episode(index)), range(start, stop), batch, workers, prefetch
+    )
+    return _nested(found)
+
+
+def _nested(batches: Generator[Episode, None, None]) -> Generator[Episode, None, None]:
+    # Left early, it ends the work below it at once, not when that is collected.
+    with contextlib.closing(batches):
+        for batch in batches:
+            yield unflatten(batch)
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, np.ndarray]:
+    """The arrays of nested dictionaries by their paths, such as "support/rgb"."""
+    arrays = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            arrays |= flatten(value, f"{prefix}{name}/")
+        else:
+            arrays[prefix + name] = value
+    return arrays
+
+
+def unflatten(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The nested dictionaries whose arrays have these paths."""
+    tree: dict[str, Any] = {}
+    for path, array in arrays.items():
+        *folders, name = path.split("/")
+        place = tree
+        for folder in folders:
+            place = place.setdefault(folder, {})
+        place[name] = array
+    return tree
 
 
 def _threads(
     make_episode: Callable[[int], Episode], indices: range, batch: int, workers: int, prefetch: int
-) -> Iterator[Episode]:
+) -> Generator[Episode, None, None]:
     pool = ThreadPoolExecutor(workers, thread_name_prefix="episodes")
     window: deque[Future[Episode]] = deque()
     waiting = iter(indices)
@@ -87,7 +122,7 @@ def _fill(
 
 def _tfdata(
     make_episode: Callable[[int], Episode], indices: range, batch: int, workers: int, prefetch: int
-) -> Iterator[Episode]:
+) -> Generator[Episode, None, None]:
     tf = _import_tensorflow()
     if not indices:
         return

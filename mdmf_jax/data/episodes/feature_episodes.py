@@ -1,28 +1,30 @@
 """Training episodes from stored features: several random clips of each video, encoded once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from mdmf_jax.data.episodes.drawing import check_split, episode_rng, query_labels, sample_episode
 from mdmf_jax.data.episodes.loading import ClipMaker
 from mdmf_jax.data.protocols.splits import Split
+from mdmf_jax.data.videos.reader import Clip
 
 # Streams of random numbers: which clips an episode takes, and (from there on) how they are cut.
 CHOICE = 1_000
 CLIPS = 1_001
 
 
-def clip_reader(clips: ClipMaker, seed: int, views: int) -> Callable[[int], np.ndarray]:
-    """Reads random training clips uint8 [T, H, W, 3] by number: video * views + view.
+def clip_reader(clips: ClipMaker, seed: int, count: int) -> Callable[[int], Clip]:
+    """Reads random training clips by number: video * count + clip.
 
-    Each is a pure function of the seed, the part, the video and the view.
+    Each is a pure function of the seed, the split, the video and the clip.
     """
 
-    def read(number: int) -> np.ndarray:
-        video, view = divmod(number, views)
-        rng = episode_rng(seed, clips.reader.split.part, video, stream=CLIPS + view)
+    def read(number: int) -> Clip:
+        video, clip = divmod(number, count)
+        rng = episode_rng(seed, clips.reader.split.part, video, stream=CLIPS + clip)
         return clips.train(video, False, rng)
 
     return read
@@ -34,16 +36,16 @@ class FeatureEpisodes:
 
     Attributes:
       split: where the episodes are drawn from.
-      features: of all clips [V, views, T, D].
+      features: of all clips, by name [V, clips, ...]; the usual one is "frames" [V, clips, T, D].
       way, shot, queries: sizes of an episode; `queries` is per class.
-      seed: names the sequence of episodes, together with the part of the split.
+      seed: names the sequence of episodes, together with the name of the split.
 
     Raises:
       DataError: as `check_split`.
     """
 
     split: Split
-    features: np.ndarray
+    features: Mapping[str, np.ndarray]
     way: int
     shot: int
     queries: int
@@ -52,12 +54,12 @@ class FeatureEpisodes:
     def __post_init__(self) -> None:
         check_split(self.split, self.way, self.shot, self.queries)
 
-    def make_episode(self, index: int) -> dict[str, np.ndarray]:
-        """Episode number `index`, a pure function of (seed, part, index) and the features.
+    def make_episode(self, index: int) -> dict[str, Any]:
+        """Episode number `index`, a pure function of (seed, split, index) and the features.
 
         Returns:
-          support [W, K, T, D], query [Q, T, D], query_labels int32 [Q], class_ids int32 [W],
-          index int32 [].
+          By the features' names, support [W, K, ...] and query [Q, ...]; query_labels int32 [Q],
+          class_ids int32 [W], index int32 [].
         """
         split = self.split
         episode = sample_episode(
@@ -79,7 +81,8 @@ class FeatureEpisodes:
             "index": np.array(index, np.int32),
         }
 
-    def _clips(self, videos: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def _clips(self, videos: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        count = next(iter(self.features.values())).shape[1]
         # As in `sample_episode`: NumPy keeps the stream of `random` from version to version.
-        views = (rng.random(videos.shape) * self.features.shape[1]).astype(np.int64)
-        return self.features[videos, views]
+        clips = (rng.random(videos.shape) * count).astype(np.int64)
+        return {name: x[videos, clips] for name, x in self.features.items()}

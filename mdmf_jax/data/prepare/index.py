@@ -11,10 +11,9 @@ other, and the videos come in the order of the index.
 
 import csv
 import io
-import json
-import os
 from pathlib import Path
 
+from mdmf_jax import files
 from mdmf_jax.errors import DataError
 
 PREPARED = "prepared.json"
@@ -28,20 +27,12 @@ def read_json(path: Path) -> dict:
     Raises:
       DataError: the file is missing or damaged.
     """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); run prepare again") from error
-    except ValueError as error:
-        raise DataError(f"{path}: is damaged ({error}); run prepare again") from error
-    if not isinstance(value, dict):
-        raise DataError(f"{path}: is damaged (no JSON object); run prepare again")
-    return value
+    return files.read_json(path, DataError, "run prepare again")
 
 
 def write_json(path: Path, value: dict) -> None:
     """Writes a JSON object, whole or not at all."""
-    write_whole(path, (json.dumps(value, indent=1) + "\n").encode())
+    files.write_json(path, value, DataError, "make room", indent=1)
 
 
 def write_failed(path: Path, failures: list[tuple[str, str]]) -> None:
@@ -50,20 +41,4 @@ def write_failed(path: Path, failures: list[tuple[str, str]]) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("path", "reason"))
     writer.writerows(failures)
-    write_whole(path, text.getvalue().encode("utf-8", "surrogateescape"))
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all.
-
-    Raises:
-      DataError: the folder cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror}); make room") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    files.write_whole(path, text.getvalue(), DataError, "make room")

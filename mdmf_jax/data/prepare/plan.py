@@ -1,6 +1,5 @@
 """What a preparation has to do: the videos in their final order, and the shards they go to."""
 
-import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -8,6 +7,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
+from mdmf_jax import files
 from mdmf_jax.data.prepare.decode import Images, Limits
 from mdmf_jax.data.protocols.class_folders import stem
 from mdmf_jax.data.protocols.splits import Split
@@ -113,4 +113,4 @@ def _state(path: str) -> list[int]:
 
 
 def _digest(value: object) -> str:
-    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
+    return files.sha256(json.dumps(value).encode())

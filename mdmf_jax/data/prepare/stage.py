@@ -12,10 +12,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from mdmf_jax import files
 from mdmf_jax.errors import DataError
 
 _TAIL = struct.Struct("<8sQ")
 _MAGIC = b"mdmfvid1"
+_ADVICE = "make room or give another --out, then run the same command again"
 
 
 @dataclass(frozen=True)
@@ -94,58 +96,31 @@ class Stage:
           images: JPEG files, which may be made one after the other.
           describe: called after the last image; returns (width, height, seconds).
         """
-        temporary, lengths = self._temporary(key), []
-        try:
-            with _writing(self.folder), open(temporary, "wb") as file:
+        lengths = []
+        with files.whole_file(self.folder / f"{key}.frames", StageError, _ADVICE) as temporary:
+            with open(temporary, "wb") as file:
                 for image in images:
                     file.write(image)
                     lengths.append(len(image))
                 staged = Staged(*describe(), tuple(lengths))
                 text = json.dumps(asdict(staged)).encode()
                 file.write(text + _TAIL.pack(_MAGIC, len(text)))
-                file.flush()
-                os.fsync(file.fileno())  # a power cut must not leave zeros under the final name
-            with _writing(self.folder):
-                os.replace(temporary, self.folder / f"{key}.frames")
-        finally:
-            temporary.unlink(missing_ok=True)
         return staged
 
     def add_failure(self, key: str, reason: str, limits: dict) -> None:
         """Notes that a video failed."""
-        temporary = self._temporary(key)
-        with _writing(self.folder):
-            temporary.write_text(json.dumps(asdict(Failed(reason, limits))))
-            os.replace(temporary, self.folder / f"{key}.failed")
-
-    def _temporary(self, key: str, process: int | None = None) -> Path:
-        return self.folder / f".{key}.{process or os.getpid()}.tmp"
+        failed = asdict(Failed(reason, limits))
+        files.write_json(self.folder / f"{key}.failed", failed, StageError, _ADVICE, indent=None)
 
     def discard(self, key: str, process: int) -> None:
         """Removes what a process that was killed had written of a video."""
-        self._temporary(key, process).unlink(missing_ok=True)
+        for path in self.folder.glob(f".{key}.*.{process}.*.tmp"):
+            path.unlink(missing_ok=True)
 
     def sweep(self) -> None:
         """Removes what killed workers left; no other process may be at work in the folder."""
         for path in self.folder.glob(".*.tmp"):
             path.unlink(missing_ok=True)
-
-
-class _writing:
-    """Turns a full disk or a read-only folder into a StageError."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind, error, trace) -> None:
-        if isinstance(error, OSError) and not isinstance(error, (MemoryError, DataError)):
-            raise StageError(
-                f"{self._folder}: cannot be written ({error.strerror or error});"
-                " make room or give another --out, then run the same command again"
-            ) from error
 
 
 class StageError(DataError):

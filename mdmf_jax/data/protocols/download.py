@@ -1,6 +1,5 @@
 """Download a small public file whose size and SHA-256 are known."""
 
-import hashlib
 import http.client
 import ipaddress
 import time
@@ -8,6 +7,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+from mdmf_jax import files
 from mdmf_jax.errors import DataError
 
 TIMEOUT = 30.0  # seconds without an answer
@@ -70,7 +70,7 @@ def download(
             f"{address}: has {len(content)} bytes instead of {size}; it was cut short or is"
             " another file"
         )
-    found = hashlib.sha256(content).hexdigest()
+    found = files.sha256(content)
     if found != sha256:
         raise DataError(f"{address}: has SHA-256 {found} instead of {sha256}; it is another file")
     return content

@@ -4,14 +4,13 @@ Formats, one video a line: `class/video` (CMN, ARN, TRX), `126/78687` (official 
 `test18/78687` (number of the class within the part), `test18//path/class/video.avi` (CLIP-FSAR).
 """
 
-import hashlib
 import os
 import re
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from mdmf_jax import files
 from mdmf_jax.data.protocols.protocol import Protocol, ProtocolClass
 from mdmf_jax.data.videos.video import SUFFIXES
 from mdmf_jax.errors import DataError
@@ -70,7 +69,7 @@ def parse_bytes(content: bytes, path: Path, protocol: Protocol | None = None) ->
             entries.append(_entry(_text(raw, where), number, where))
     if not entries:
         raise DataError(f"{path}: lists no videos; write one line class/video for each")
-    parsed = ParsedList(path, hashlib.sha256(content).hexdigest(), len(content), tuple(entries))
+    parsed = ParsedList(path, files.sha256(content), len(content), tuple(entries))
     if protocol is not None:
         require_classes(parsed, protocol)
     return parsed
@@ -112,19 +111,7 @@ def write_list(path: Path, lines: Iterable[str]) -> None:
     Raises:
       DataError: it cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-                file.writelines(f"{line}\n" for line in lines)
-            os.chmod(temporary, 0o644)  # mkstemp makes files that nobody else may read
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror or error})") from error
+    files.write_whole(path, "".join(f"{line}\n" for line in lines), DataError)
 
 
 def _read(path: Path) -> bytes:

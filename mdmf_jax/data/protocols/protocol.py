@@ -7,14 +7,13 @@ are facts about the public list files; the lists themselves are not here.
 """
 
 import csv
-import hashlib
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 
+from mdmf_jax import files
 from mdmf_jax.errors import ConfigError, DataError
 
 _PLACES = (
@@ -133,7 +132,7 @@ def load(name: str) -> Protocol:
     if name not in names():
         raise ConfigError(f"protocol {name!r} is unknown; known: {', '.join(names())}")
     folder = _place() / name
-    facts = json.loads((folder / "protocol.json").read_text(encoding="utf-8"))
+    facts = files.read_json(folder / "protocol.json", DataError)
     facts["lists"] = tuple(KnownList(**known) for known in facts["lists"])
     contents: dict[tuple[str, str], dict[str, tuple[int, str]]] = {}
     for row in _rows(folder / "contents.csv"):
@@ -144,7 +143,7 @@ def load(name: str) -> Protocol:
 
 def digest(videos: Iterable[str]) -> str:
     """Digest of a set of video names: the same for the same names in any order."""
-    return hashlib.sha256("\n".join(sorted(set(videos))).encode()).hexdigest()[:16]
+    return files.sha256("\n".join(sorted(set(videos))).encode())[:16]
 
 
 def match_folders(

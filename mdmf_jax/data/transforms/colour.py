@@ -4,6 +4,8 @@ The functions with float arguments take and give clips in 0..1, [T, H, W, 3]. `c
 the published augmentation of CLIP-FSAR's Kinetics queries on uint8 clips.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 GREY = np.array([0.299, 0.587, 0.114], np.float32)  # weights of red, green and blue
@@ -47,46 +49,42 @@ def hue(clip: np.ndarray, turn: float) -> np.ndarray:
     return value[..., None] - chroma[..., None] * share
 
 
-def normalise(clip: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
-    """(clip - mean) / deviation for each channel, a new array; mean and deviation are [3]."""
-    mean, deviation = np.asarray(mean, encoder.dtype), np.asarray(deviation, encoder.dtype)
-    return (clip - mean) / deviation
+class Jitter(NamedTuple):
+    """Changes of colours that were drawn; see `draw_jitter`."""
+
+    grey: bool
+    order: tuple[int, ...]
+    factors: tuple[float, ...]  # of brightness, contrast and saturation
+    turn: float
 
 
-def color_jitter(
-    frames: np.ndarray,
-    rng: np.random.Generator,
-    *,
-    strength: float = 0.5,
-    turn: float = 0.25,
-    grey: float = 0.3,
-) -> np.ndarray:
-    """Random brightness, contrast, saturation and hue, one after the other in random order.
+def draw_jitter(
+    rng: np.random.Generator, *, strength: float = 0.5, turn: float = 0.25, grey: float = 0.3
+) -> Jitter:
+    """Draws changes of brightness, contrast, saturation and hue, and their order.
 
     Args:
-      frames: uint8 [T, H, W, 3].
       strength: the three factors are uniform in 1 - strength to 1 + strength.
       turn: the hue's turn is uniform in -turn to turn.
       grey: probability that the clip is made grey first.
-
-    Returns:
-      uint8 [T, H, W, 3]; rounded once, after all changes.
     """
-    clip = frames.astype(np.float32) / 255
     # All numbers are drawn, used or not, so that what follows does not depend on them.
     draws = rng.random(5)
     order = np.argsort(rng.random(4), kind="stable")
-    if draws[4] < grey:
-        clip = greyscale(clip)
     factors = 1 + strength * (2 * draws[:3] - 1)
-    changes = [
-        (brightness, factors[0]),
-        (contrast, factors[1]),
-        (saturation, factors[2]),
-        (hue, turn * (2 * draws[3] - 1)),
-    ]
-    for change, amount in (changes[i] for i in order):
-        clip = change(clip, float(amount))
+    turned = turn * (2 * draws[3] - 1)
+    return Jitter(draws[4] < grey, tuple(order.tolist()), tuple(factors.tolist()), float(turned))
+
+
+def color_jitter(frames: np.ndarray, jitter: Jitter) -> np.ndarray:
+    """Clips uint8 [T, H, W, 3] with their colours changed, rounded once after all changes."""
+    clip = frames.astype(np.float32) / 255
+    if jitter.grey:
+        clip = greyscale(clip)
+    changes = [brightness, contrast, saturation, hue]
+    amounts = [*jitter.factors, jitter.turn]
+    for i in jitter.order:
+        clip = changes[i](clip, amounts[i])
     return np.rint(np.clip(clip, 0, 1) * 255).astype(np.uint8)
 
 

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mdmf_jax.data.transforms.colour import color_jitter
-from mdmf_jax.data.transforms.geometry import random_crop_flip, resize_short_side, squash, view_crop
+from mdmf_jax.data.transforms.colour import Jitter, draw_jitter
+from mdmf_jax.data.transforms.geometry import Cut, fixed_cut, random_cut, resize, short_side, squash
 
-PIPELINES: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
-    "mdmf": resize_short_side,
+# For each pipeline, how frames are brought to a size: (frames, height, width) -> frames.
+PIPELINES: dict[str, Callable[[np.ndarray, int, int], np.ndarray]] = {
+    "mdmf": resize,
     "clip_fsar": squash,
 }
 CROPS = 5  # places of a test crop: the centre, then the corners
@@ -23,14 +24,14 @@ CROPS = 5  # places of a test crop: the centre, then the corners
 
 @dataclass(frozen=True)
 class Pipeline:
-    """What is done to the frames of a clip, uint8 [T, H, W, 3] throughout.
+    """What is done to the frames of a clip, uint8 [T, H, W, C] throughout.
 
     Attributes:
       name: "mdmf" or "clip_fsar".
       resize: short side, or side of the square, after resizing; pixels.
       crop: side of the square that is cut out, pixels.
       flip: mirror half of the training clips; with "clip_fsar", of the queries only.
-      jitter: change the colours of training queries; see `color_jitter`.
+      jitter: change the colours of training queries; see `draw_jitter`.
     """
 
     name: str
@@ -40,26 +41,32 @@ class Pipeline:
     jitter: bool = False
 
     def scale(self, frames: np.ndarray) -> np.ndarray:
-        """Resized frames [T, H', W', 3], the same in training and in tests."""
-        return PIPELINES[self.name](frames, self.resize)
+        """Resized frames [T, H', W', C], the same in training and in tests."""
+        if self.name == "clip_fsar":
+            return self.scale_to(frames, self.resize, self.resize)
+        return self.scale_to(frames, *short_side(*frames.shape[1:3], self.resize))
 
-    def cut_train(self, frames: np.ndarray, query: bool, rng: np.random.Generator) -> np.ndarray:
-        """A random square of the resized frames, mirrored or not, a view of them.
+    def scale_to(self, frames: np.ndarray, height: int, width: int) -> np.ndarray:
+        """Frames brought to a given size [T, height, width, C] by the pipeline's filter."""
+        return PIPELINES[self.name](frames, height, width)
+
+    def train_cut(self, height: int, width: int, query: bool, rng: np.random.Generator) -> Cut:
+        """A random square of resized frames, mirrored or not; see `random_cut`.
 
         Raises:
           ConfigError: the frames are smaller than the square.
         """
         mirror = self.flip and (query or self.name == "mdmf")
-        return random_crop_flip(frames, self.crop, mirror, rng)
+        return random_cut(height, width, self.crop, mirror, rng)
 
-    def cut_test(self, frames: np.ndarray, view: int = 0) -> np.ndarray:
-        """The centre of the resized frames (view 0), or a corner, a view of them.
+    def test_cut(self, height: int, width: int, clip: int = 0) -> Cut:
+        """The centre of resized frames (test clip 0), or the centre or a corner in turn.
 
         Raises:
           ConfigError: the frames are smaller than the square.
         """
-        return view_crop(frames, self.crop, view % CROPS)
+        return fixed_cut(height, width, self.crop, clip % CROPS)
 
-    def recolour(self, clip: np.ndarray, query: bool, rng: np.random.Generator) -> np.ndarray:
-        """The training clip with other colours, if it is a query and `jitter` is on."""
-        return color_jitter(clip, rng) if self.jitter and query else clip
+    def train_colours(self, query: bool, rng: np.random.Generator) -> Jitter | None:
+        """Changes of the colours of a training clip, if it is a query and `jitter` is on."""
+        return draw_jitter(rng) if self.jitter and query else None

@@ -92,13 +92,13 @@ def span_indices(n: int, frames: int, rng: np.random.Generator | None) -> np.nda
     return np.sort(np.clip(points, 0, n - 1).astype(np.int64))
 
 
-def view_indices(n: int, frames: int, view: int, views: int) -> np.ndarray:
-    """View 1 to views - 1 of a test video: each takes another frame of T equal intervals.
+def interleaved_indices(n: int, frames: int, clip: int, clips: int) -> np.ndarray:
+    """Test clip 1 to clips - 1 of a video: each takes another frame of T equal intervals.
 
     Returns:
-      floor((t + view / views) * n / T) for t = 0..T-1, ascending, int64 [T].
+      floor((t + clip / clips) * n / T) for t = 0..T-1, ascending, int64 [T].
     """
-    return (np.arange(frames) * views + view) * n // (frames * views)
+    return (np.arange(frames) * clips + clip) * n // (frames * clips)
 
 
 def repeat_indices(n: int, frames: int) -> np.ndarray:

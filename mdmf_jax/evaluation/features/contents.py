@@ -1,18 +1,17 @@
 """What the videos of a part hold, as checksums; files that did not change are not read again."""
 
-import hashlib
-import json
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+from mdmf_jax import files
 from mdmf_jax.data.prepare.index import PREPARED, read_json
 from mdmf_jax.data.videos.source_frames import image_names
 from mdmf_jax.data.videos.sources import VideoSource
 from mdmf_jax.errors import DataError
-from mdmf_jax.evaluation.provenance import write_json
+from mdmf_jax.evaluation.features.store import UNWRITABLE
 
 # A file changed less than this long ago could change again without its time showing it.
 _SETTLED_NS = 2_000_000_000
@@ -24,7 +23,7 @@ class ContentTable:
     A damaged table is the same as none.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: files.AnyPath):
         self._path = path
         self._known = _read(path)
         self._seen: dict[str, list] = {}
@@ -43,8 +42,7 @@ class ContentTable:
             if isinstance(known, list) and known[:2] == stamp and len(known) == 3:
                 found = known[2]
             else:
-                with open(file, "rb") as opened:
-                    found = hashlib.file_digest(opened, "sha256").hexdigest()
+                found = files.sha256_of(file, DataError)
         except OSError as error:
             raise DataError(f"{file}: cannot be read ({error.strerror})") from error
         if time.time_ns() - stat.st_mtime_ns > _SETTLED_NS:
@@ -59,13 +57,7 @@ class ContentTable:
         """
         if all(self._known.get(name) == entry for name, entry in self._seen.items()):
             return
-        try:
-            write_json(self._path, self._known | self._seen)
-        except OSError as error:
-            raise DataError(
-                f"{self._path.parent}: checksums cannot be stored ({error.strerror}); set "
-                "--config.eval.feature_cache to another folder, or to off"
-            ) from error
+        files.write_json(self._path, self._known | self._seen, DataError, UNWRITABLE)
 
 
 def video_contents(
@@ -92,9 +84,8 @@ def _video(source: VideoSource, table: ContentTable, item: int) -> str:
     return table.checksum(path)
 
 
-def _joined(files: list[Path], table: ContentTable) -> str:
-    lines = [f"{table.checksum(file)} {file.name}\n" for file in files]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+def _joined(contents: list[Path], table: ContentTable) -> str:
+    return files.sha256(f"{table.checksum(file)} {file.name}\n".encode() for file in contents)
 
 
 def _prepared_files(root: Path, part: str) -> list[Path]:
@@ -102,9 +93,8 @@ def _prepared_files(root: Path, part: str) -> list[Path]:
     return [root / f"{part}.index.json", *(root / file for file, _ in shards)]
 
 
-def _read(path: Path) -> dict[str, list]:
+def _read(path: files.AnyPath) -> dict[str, list]:
     try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return files.read_json(path, DataError)
+    except DataError:
         return {}
-    return known if isinstance(known, dict) else {}

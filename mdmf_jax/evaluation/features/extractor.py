@@ -1,17 +1,18 @@
-"""Features of every video of a part, each video encoded once."""
+"""Features of every video of a split, each video encoded once."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-# encode(encoder parameters, uint8 frames [N, H, W, 3]) -> features [N, D]
-Encode = Callable[[Any, jax.Array], jax.Array]
+from mdmf_jax.model import FewShotModel, Params
+
+# read(number of a video) -> its clip, modality -> uint8 [T, H, W, C]
+Read = Callable[[int], Mapping[str, np.ndarray]]
 
 
 class FeatureExtractor:
@@ -23,36 +24,34 @@ class FeatureExtractor:
       workers: threads that read videos.
     """
 
-    def __init__(self, encode: Encode, mesh: Mesh, videos: int = 32, workers: int = 2):
+    def __init__(self, model: FewShotModel, mesh: Mesh, videos: int = 32, workers: int = 2):
         parts = mesh.shape["data"]
         self._videos = -(-videos // parts) * parts
         self._workers = workers
         self._sharding = NamedSharding(mesh, P("data"))
-        self._encode = jax.jit(encode)
+        self._encode = jax.jit(model.stage("encode"))
 
-    def __call__(
-        self, encoder_params: Any, read: Callable[[int], np.ndarray], count: int
-    ) -> np.ndarray:
-        """Features of the videos 0..count-1, float32 [count, T, D].
+    def __call__(self, params: Params, read: Read, count: int) -> dict[str, np.ndarray]:
+        """Features of the videos 0..count-1, name -> float32 [count, ...].
 
         Args:
-          read: video index -> uint8 frames [T, H, W, 3]; called from several threads.
+          read: called from several threads.
         """
-        features = []
+        found = []
         for batch in self._batches(read, count):
-            size, frames, *pixels = batch.shape
+            size = len(next(iter(batch.values())))
             # Repeating the last video fills up the last batch; the extra rows are dropped.
-            padding = np.broadcast_to(batch[-1:], (self._videos - size, frames, *pixels))
-            full = np.concatenate([batch, padding]).reshape(-1, *pixels)
-            encoded = self._encode(encoder_params, jax.device_put(full, self._sharding))
-            features.append(np.asarray(encoded).reshape(self._videos, frames, -1)[:size])
-        return np.concatenate(features)
+            rows = np.minimum(np.arange(self._videos), size - 1)
+            full = {name: x[rows] for name, x in batch.items()}
+            encoded = self._encode(params, jax.device_put(full, self._sharding))
+            found.append({name: np.asarray(x)[:size] for name, x in encoded.items()})
+        return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
 
-    def _batches(self, read: Callable[[int], np.ndarray], count: int) -> Iterator[np.ndarray]:
+    def _batches(self, read: Read, count: int) -> Iterator[dict[str, np.ndarray]]:
         with ThreadPoolExecutor(self._workers) as pool:
-            indices = iter(range(count))
-            ahead = [pool.submit(read, i) for i in islice(indices, self._videos)]
+            numbers = iter(range(count))
+            ahead = [pool.submit(read, i) for i in islice(numbers, self._videos)]
             while ahead:
-                batch = np.stack([future.result() for future in ahead])
-                ahead = [pool.submit(read, i) for i in islice(indices, self._videos)]
-                yield batch
+                clips = [future.result() for future in ahead]
+                ahead = [pool.submit(read, i) for i in islice(numbers, self._videos)]
+                yield {name: np.stack([clip[name] for clip in clips]) for name in clips[0]}

@@ -1,4 +1,4 @@
-"""Features of videos on disk, so that a second evaluation starts at once.
+"""The feature store: features of videos on disk, so that a second evaluation starts at once.
 
 Features belong to a key: a checksum over the encoder's parameters, all settings that they
 depend on, and the contents of the videos. Each key has a folder with files of some videos each;
@@ -6,37 +6,37 @@ any files that together hold all videos will do, so that several processes can s
 A file that is damaged in any way counts as missing.
 """
 
-import hashlib
 import json
-import os
-import tempfile
+import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mdmf_jax import files
 from mdmf_jax.errors import DataError
 
-FORMAT = 1
+FORMAT = 2
 _VIDEOS = 512  # of a file at most: what an interruption can cost
 _SUFFIX = ".features"
+UNWRITABLE = "set --config.eval.feature_cache to another folder, or to off"
 
-# Computes the features float32 [N, T, D] of the videos with these numbers [N].
-Compute = Callable[[np.ndarray], np.ndarray]
+Features = dict[str, np.ndarray]
+# Computes the features, name -> float32 [N, ...], of the videos with these numbers [N].
+Compute = Callable[[np.ndarray], Mapping[str, np.ndarray]]
 
 
 def cache_key(content: Mapping[str, Any]) -> str:
     """SHA-256 of everything that features depend on; `content` is plain data for JSON."""
-    text = json.dumps({"format": FORMAT} | dict(content), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return files.digest({"format": FORMAT} | dict(content))
 
 
-class FeatureCache:
+class FeatureStore:
     """Stored features of one key.
 
     Args:
-      root: folder of all caches.
+      root: folder of all stored features; may be gs://.
       key: as `cache_key` gives it.
 
     Raises:
@@ -44,16 +44,11 @@ class FeatureCache:
     """
 
     def __init__(self, root: str | Path, key: str):
-        self._folder, self._key = Path(root) / key[:32], key
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self._folder):
-                pass
-        except OSError as error:
-            raise self._unwritable(error) from error
+        self._folder, self._key = files.path(root) / key[:32], key
+        files.write_whole(self._folder / ".writable", b"", DataError, UNWRITABLE)
 
-    def features(self, count: int, compute: Compute, shard: int = 0, shards: int = 1) -> np.ndarray:
-        """Features of all videos [V, T, D]; computes and stores those that are missing.
+    def features(self, count: int, compute: Compute, shard: int = 0, shards: int = 1) -> Features:
+        """Features of all videos, name -> [V, ...]; computes and stores those that are missing.
 
         Args:
           count: number of videos V.
@@ -63,62 +58,63 @@ class FeatureCache:
         Raises:
           DataError: the folder cannot be written to.
         """
-        parts: dict[int, np.ndarray] = dict(self._stored(count))
+        known: dict[int, Features] = dict(self._stored(count))
         first, last = count * shard // shards, count * (shard + 1) // shards
-        missing = [video for video in range(first, last) if video not in parts]
+        missing = [video for video in range(first, last) if video not in known]
         for start in range(0, len(missing), _VIDEOS):
             videos = np.array(missing[start : start + _VIDEOS])
-            features = np.ascontiguousarray(compute(videos), np.float32)
-            self._write(videos, features)
-            parts |= zip(videos.tolist(), features, strict=True)
-        if len(parts) < count:
-            return np.zeros((0, 0, 0), np.float32)
-        return np.stack([parts[video] for video in range(count)])
+            computed = {
+                name: np.ascontiguousarray(x, np.float32) for name, x in compute(videos).items()
+            }
+            self._write(videos, computed)
+            known |= zip(videos.tolist(), _rows(computed), strict=True)
+        if len(known) < count:
+            return {}
+        return {name: np.stack([known[video][name] for video in range(count)]) for name in known[0]}
 
-    def _stored(self, count: int) -> Iterator[tuple[int, np.ndarray]]:
-        for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
+    def _stored(self, count: int) -> Iterator[tuple[int, Features]]:
+        for path in sorted(self._folder.glob(f"*{_SUFFIX}"), key=str):
             read = self._read(path)
             if read is not None:
-                yield from ((v, x) for v, x in zip(*read, strict=True) if v < count)
+                videos, features = read
+                yield from (
+                    (v, x) for v, x in zip(videos, _rows(features), strict=True) if v < count
+                )
 
-    def _read(self, path: Path) -> tuple[list[int], np.ndarray] | None:
+    def _read(self, path: files.AnyPath) -> tuple[list[int], Features] | None:
         """Numbers and features of the videos of a file; None if it is damaged."""
         try:
             line, _, data = path.read_bytes().partition(b"\n")
             header = json.loads(line)
-            videos, shape = header["videos"], header["shape"]
-            if header["key"] != self._key or header["checksum"] != _checksum(videos, shape, data):
+            videos, shapes = header["videos"], header["shapes"]
+            if header["key"] != self._key or header["checksum"] != _checksum(videos, shapes, data):
                 return None
-            return videos, np.frombuffer(data, "<f4").reshape(len(videos), *shape)
-        except (OSError, ValueError, KeyError, TypeError):
+            features, start = {}, 0
+            for name, shape in shapes.items():
+                size = 4 * len(videos) * math.prod(shape)
+                array = np.frombuffer(data[start : start + size], "<f4")
+                features[name] = array.reshape(len(videos), *shape)
+                start += size
+            return videos, features
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
-    def _write(self, videos: np.ndarray, features: np.ndarray) -> None:
+    def _write(self, videos: np.ndarray, features: Features) -> None:
         """One file, whole or not at all; processes that write the same file do no harm."""
-        numbers, shape = videos.tolist(), list(features.shape[1:])
-        data = features.astype("<f4").tobytes()
-        header = {"key": self._key, "videos": numbers, "shape": shape}
-        header["checksum"] = _checksum(numbers, shape, data)
+        numbers = videos.tolist()
+        shapes = {name: list(x.shape[1:]) for name, x in features.items()}
+        data = b"".join(x.astype("<f4").tobytes() for x in features.values())
+        header = {"key": self._key, "videos": numbers, "shapes": shapes}
+        header["checksum"] = _checksum(numbers, shapes, data)
         name = f"{numbers[0]:07d}-{numbers[-1]:07d}-{len(numbers)}{_SUFFIX}"
-        temporary = None
-        try:
-            handle, temporary = tempfile.mkstemp(dir=self._folder, suffix=".tmp")
-            with os.fdopen(handle, "wb") as file:
-                file.write(json.dumps(header).encode() + b"\n")
-                file.write(data)
-            os.replace(temporary, self._folder / name)
-        except OSError as error:
-            if temporary is not None:
-                Path(temporary).unlink(missing_ok=True)
-            raise self._unwritable(error) from error
-
-    def _unwritable(self, error: OSError) -> DataError:
-        return DataError(
-            f"{self._folder}: features cannot be stored ({error.strerror}); set "
-            "--config.eval.feature_cache to another folder, or to off"
-        )
+        content = json.dumps(header).encode() + b"\n" + data
+        files.write_whole(self._folder / name, content, DataError, UNWRITABLE)
 
 
-def _checksum(videos: list[int], shape: list[int], data: bytes) -> str:
-    head = json.dumps([videos, shape]).encode()
-    return hashlib.sha256(head + b"\n" + data).hexdigest()
+def _rows(features: Features) -> Iterator[Features]:
+    for row in range(len(next(iter(features.values())))):
+        yield {name: x[row] for name, x in features.items()}
+
+
+def _checksum(videos: list[int], shapes: dict[str, list[int]], data: bytes) -> str:
+    return files.sha256([json.dumps([videos, shapes]).encode() + b"\n", data])

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import jax
+import jax.numpy as jnp
 from flax import linen as nn
 
 from mdmf_jax.models.layers.adapter import EpisodeSizes
@@ -25,6 +26,8 @@ class Encoder(nn.Module):
       new_params: regular expression; leaves whose path matches are in no pretrained file. They
         are initialised, trained, and saved beside the pretrained ones.
       text_params: regular expression of the leaves that `texts` alone uses.
+      unused_params: regular expression of leaves of the pretrained files that are not used.
+      channels: of the modalities that do not have three.
       rngs: random streams that it draws from in training.
       reads: kind of pretrained files it starts from (see `weights.pretrained`); "" for none.
       has_texts: whether `texts` can be called.
@@ -42,6 +45,8 @@ class Encoder(nn.Module):
     modalities: ClassVar[tuple[str, ...]] = ("rgb",)
     new_params: ClassVar[str] = r"(^|/)adapter"
     text_params: ClassVar[str] = r"^text_"
+    unused_params: ClassVar[str] = r"^$"
+    channels: ClassVar[Mapping[str, int]] = {}
     rngs: ClassVar[tuple[str, ...]] = ()
     reads: ClassVar[str] = ""
     has_texts: ClassVar[bool] = True
@@ -66,6 +71,17 @@ class Encoder(nn.Module):
     def text_length(self) -> int:
         """L, token ids of a text."""
         return 1
+
+    @nn.nowrap
+    def example(self, frames: int) -> dict[str, jax.ShapeDtypeStruct]:
+        """Shapes of two videos of so many frames, by modality."""
+        side = self.image_size
+        return {
+            name: jax.ShapeDtypeStruct(
+                (2, frames, side, side, self.channels.get(name, 3)), jnp.uint8
+            )
+            for name in self.modalities
+        }
 
     def videos(
         self,
@@ -101,6 +117,7 @@ class Encoder(nn.Module):
         sizes = EpisodeSizes(1, 1) if self.scope == "episode" else None
         return self.videos(videos, texts if self.scope == "episode" else None, episode=sizes)
 
+    @nn.nowrap
     def start(self, params: dict[str, Any]) -> dict[str, Any]:
         """All parameters at step 0, from new leaves at random and the pretrained ones.
 
@@ -108,6 +125,7 @@ class Encoder(nn.Module):
         """
         return params
 
+    @nn.nowrap
     def loop_breaks(self, patterns: Mapping[str, Any]) -> tuple[int, ...]:
         """Numbers of the blocks before which a loop over blocks has to end.
 

@@ -30,6 +30,9 @@ class TowerCall(NamedTuple):
     episode: EpisodeSizes | None = None
 
 
+ALONE = TowerCall()
+
+
 @dataclass(frozen=True)
 class BlockContext:
     """What a hook may know and use of its block.

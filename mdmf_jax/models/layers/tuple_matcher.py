@@ -52,12 +52,8 @@ class TupleOptions:
     l2_weight: float = setting(
         0.0, "share of the squared distance in the answer and in the loss", reference=1.0, min=0
     )
-    transport_weight: float = setting(
-        0.0, "share of the optimal transport", reference=0.0, min=0
-    )
-    fusion_weight: float = setting(
-        1.0, "share of the learned fusion of both", reference=0.0, min=0
-    )
+    transport_weight: float = setting(0.0, "share of the optimal transport", reference=0.0, min=0)
+    fusion_weight: float = setting(1.0, "share of the learned fusion of both", reference=0.0, min=0)
 
     def check(self, frames: int) -> None:
         """Raises ConfigError unless the tuples fit each other and videos of `frames` frames."""

@@ -11,14 +11,17 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from mdmf_jax.models.encoders.base import Features
 from mdmf_jax.models.methods.output import EpisodeOutput
+from mdmf_jax.models.methods.panel import Panel
 from mdmf_jax.ops.losses import cross_entropy
 
 
 class FewShotMethod(nn.Module):
     """Base of the methods. A method defines `match`, and the other stages where it needs them.
 
-    A tree is any nesting of arrays (None and () among them) with the same leading axes.
+    Features are dictionaries name -> array; those that a method does not use may be missing. A
+    tree is any nesting of arrays (None and () among them) with the same leading axes.
 
     Class attributes:
       Config: the frozen dataclass of its options (see `mdmf_jax.config.fields.setting`).
@@ -26,11 +29,19 @@ class FewShotMethod(nn.Module):
         module has an attribute of that name.
       published: settings of other sections that its published code has and CLIP-MDMF's has not,
         by dotted name.
+      uses: names of the features that it reads.
+      rngs: random streams that it draws from in training.
+      inductive: a query's answer does not depend on the other queries of the episode.
+      several_texts: it takes all texts of a class, [W, M, D]; otherwise their mean, [W, D].
     """
 
     Config: ClassVar[type]
     sections: ClassVar[Mapping[str, type]] = {}
     published: ClassVar[Mapping[str, Any]] = {}
+    uses: ClassVar[tuple[str, ...]] = ("frames",)
+    rngs: ClassVar[tuple[str, ...]] = ("dropout",)
+    inductive: ClassVar[bool] = True
+    several_texts: ClassVar[bool] = False
 
     @classmethod
     def check(cls, options: Any, sections: Mapping[str, Any], frames: int) -> None:
@@ -42,95 +53,108 @@ class FewShotMethod(nn.Module):
         """
 
     @property
+    def needs_texts(self) -> bool:
+        """Whether its answers depend on the class texts."""
+        return True
+
+    @property
     def chooses_prompts(self) -> bool:
         """Whether each query is given the text of one of the episode's classes."""
         return False
 
+    @property
+    def independent_classes(self) -> bool:
+        """Whether the logit of a class depends on that class and the query only.
+
+        Otherwise the logits are probabilities over the classes.
+        """
+        return getattr(self.config, "at_test", "plain") == "plain"
+
     def __call__(
         self,
-        support,
-        query,
-        prompts,
+        support: Features,
+        query: Features,
+        text_features,
         *,
         support_mask=None,
         query_labels=None,
         class_ids=None,
-        class_table=None,
+        class_texts=None,
         prompt_choice=None,
         train: bool = False,
     ) -> EpisodeOutput:
         """Classifies the queries of one episode.
 
         Args:
-          support: frame features [W, K, T, D], row w belongs to class w of the episode.
-          query: frame features [Q, T, D].
-          prompts: text features of the episode's classes [W, D].
+          support: features [W, K, ...] by name, row w belongs to class w of the episode.
+          query: features [Q, ...] by name.
+          text_features: of the episode's classes [W, D].
           support_mask: which shots are there [W, K], for classes with unequal numbers of shots.
           query_labels: class of each query, 0..W-1 [Q]; needed for losses.
-          class_ids: rows of `class_table` of the episode's classes [W].
-          class_table: text features of all classes of the part [C, D]; with `class_ids` it
-            gives the image-text class loss of the methods that have one.
-          prompt_choice: prompt of each query [Q], instead of the method's own choice.
-          train: dropout on, choices drawn. Needs the rngs "dropout", "prompt" and "tuples".
+          class_ids: rows of `class_texts` of the episode's classes [W].
+          class_texts: text features of all classes of the split [C, D]; with `class_ids` they
+            give the image-text class loss of the methods that have one.
+          prompt_choice: text of each query [Q], instead of the method's own choice.
+          train: dropout on, choices drawn. Needs the random streams `rngs`.
         """
         texts, diagnostics = None, {}
         if self.chooses_prompts:
-            scores = self.class_text_logits(query, prompts)
+            scores = self.class_text_logits(query, text_features)
             choice, probability = self.choose_prompts(scores, prompt_choice, train=train)
-            texts = jnp.take(prompts, choice, axis=0)
+            texts = jnp.take(text_features, choice, axis=0)
             diagnostics = {
                 "prompt_choice": choice,
                 "prompt_probability": probability,
                 "prompt_argmax": scores.argmax(-1),
             }
-        supports, queries, seen = self.outputs(support, query, prompts, texts, train=train)
+        supports, queries, seen = self.outputs(support, query, text_features, texts, train=train)
         logits, matched = self.match(
-            supports, queries, prompts, support_mask=support_mask, train=train
+            supports, queries, text_features, support_mask=support_mask, train=train
         )
         diagnostics |= seen | matched
-        if class_table is not None:
-            diagnostics |= self.class_scores(support, query, prompts, class_table)
+        if class_texts is not None:
+            diagnostics |= self.class_scores(support, query, text_features, class_texts)
         losses = {}
         if query_labels is not None:
             losses = self.losses(logits, diagnostics, query_labels, class_ids)
         return EpisodeOutput(logits, losses, diagnostics)
 
-    def class_text_logits(self, videos, table):
-        """How well each text suits each video: [N, T, D], [C, D] -> [N, C]."""
-        raise NotImplementedError(f"{type(self).__name__} chooses no prompts")
+    def class_text_logits(self, features: Features, table):
+        """How well each text suits each video: features [N, ...], [C, D] -> [N, C]."""
+        raise TypeError(f"{type(self).__name__} chooses no prompts")
 
     def choose_prompts(self, scores, choice=None, *, train: bool = False):
-        """Prompt of each query [Q] and the probabilities [Q, W], from scores [Q, W].
+        """Text of each query [Q] and the probabilities [Q, W], from scores [Q, W].
 
-        A given `choice` [Q] is kept. Drawing a choice needs the rng "prompt".
+        A given `choice` [Q] is kept. Drawing a choice needs the random stream "prompt".
         """
-        raise NotImplementedError(f"{type(self).__name__} chooses no prompts")
+        raise TypeError(f"{type(self).__name__} chooses no prompts")
 
-    def encode_support(self, videos, texts, *, train: bool = False) -> Any:
-        """What `match` needs of support videos: [N, T, D], class texts [N, D] -> tree [N, ...]."""
-        return videos
+    def encode_support(self, features: Features, texts, *, train: bool = False) -> Any:
+        """What `match` needs of support videos: [N, ...], class texts [N, D] -> tree [N, ...]."""
+        return features["frames"]
 
-    def encode_query(self, videos, texts, *, train: bool = False) -> Any:
-        """What `match` needs of query videos: [N, T, D] -> tree [N, ...].
+    def encode_query(self, features: Features, texts, *, train: bool = False) -> Any:
+        """What `match` needs of query videos: [N, ...] -> tree [N, ...].
 
         Args:
-          texts: chosen prompts [N, D], if the method chooses prompts.
+          texts: chosen texts [N, D], if the method chooses prompts.
         """
-        return videos
+        return features["frames"]
 
-    def outputs(self, support, query, prompts, query_texts, *, train: bool):
+    def outputs(self, support: Features, query: Features, text_features, query_texts, *, train):
         """Both outputs of an episode, trees [W, K, ...] and [Q, ...], and diagnostics."""
-        way, shot, *rest = support.shape
-        texts = jnp.repeat(prompts, shot, axis=0)
-        supports = self.encode_support(support.reshape(-1, *rest), texts, train=train)
+        way, shot = jax.tree.leaves(support)[0].shape[:2]
+        texts = jnp.repeat(text_features, shot, axis=0)
+        supports = self.encode_support(flat_classes(support), texts, train=train)
         queries = self.encode_query(query, query_texts, train=train)
         return split_classes(supports, way), queries, {}
 
-    def match(self, supports, queries, prompts, *, support_mask=None, train: bool = False):
-        """Logits [Q, W] and diagnostics, from trees [W, K, ...] and [Q, ...], prompts [W, D]."""
-        raise NotImplementedError(f"{type(self).__name__} has no match")
+    def match(self, supports, queries, text_features, *, support_mask=None, train: bool = False):
+        """Logits [Q, W] and diagnostics, from trees [W, K, ...], [Q, ...] and texts [W, D]."""
+        raise TypeError(f"{type(self).__name__} has no match")
 
-    def class_scores(self, support, query, prompts, class_table) -> dict[str, Any]:
+    def class_scores(self, support, query, text_features, class_texts) -> dict[str, Any]:
         """Diagnostics for the image-text class loss; nothing for methods without one."""
         return {}
 
@@ -139,7 +163,27 @@ class FewShotMethod(nn.Module):
         loss = cross_entropy(logits, query_labels)
         return {"cross_entropy": loss, "total": loss}
 
+    def panels(self, diagnostics: Mapping[str, Any]) -> dict[str, Panel]:
+        """What a report may show of an episode's diagnostics, by name; several are views."""
+        return {}
+
+
+def flat_classes(tree: Any) -> Any:
+    """A tree [W, K, ...] as [W K, ...]."""
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), tree)
+
 
 def split_classes(tree: Any, way: int) -> Any:
     """A tree [W K, ...] as [W, K, ...]."""
     return jax.tree.map(lambda x: x.reshape(way, -1, *x.shape[1:]), tree)
+
+
+def joined(support: Features, query: Features) -> Features:
+    """Features of all videos of an episode [W K + Q, ...], supports first."""
+    return jax.tree.map(lambda s, q: jnp.concatenate([s, q]), flat_classes(support), dict(query))
+
+
+def parted(tree: Any, way: int, shot: int) -> tuple[Any, Any]:
+    """A tree of all videos of an episode as (supports [W, K, ...], queries [Q, ...])."""
+    supports = jax.tree.map(lambda x: x[: way * shot], tree)
+    return split_classes(supports, way), jax.tree.map(lambda x: x[way * shot :], tree)

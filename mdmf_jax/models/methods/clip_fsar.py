@@ -10,7 +10,7 @@ from flax import linen as nn
 
 from mdmf_jax.config.fields import setting
 from mdmf_jax.models.layers.fusion import fusion_of
-from mdmf_jax.models.methods.base import FewShotMethod
+from mdmf_jax.models.methods.base import FewShotMethod, joined
 from mdmf_jax.ops.alignment import otam_distance
 from mdmf_jax.ops.losses import class_cross_entropy, cross_entropy
 from mdmf_jax.ops.prototypes import class_means
@@ -35,9 +35,7 @@ class CLIPFSARConfig:
     ffn_dropout: float = setting(0.05, "dropout in the feed-forward part", min=0, below=1)
     temperature: float = setting(0.5, "temperature of the alignment's soft minimum", above=0)
     bidirectional: bool = setting(True, "align query with prototype and prototype with query")
-    merge_before: bool = setting(
-        False, "average a class's shots before the transformer, not after"
-    )
+    merge_before: bool = setting(False, "average a class's shots before the transformer, not after")
     at_test: str = setting(
         "plain",
         'what classifies when not training: "plain" (the alignment, as in training), "text" '
@@ -74,37 +72,39 @@ class CLIPFSAR(FewShotMethod):
         self.fusion = fusion_of(self.config)
         self.scale = self.param("scale", nn.initializers.ones, (1,), jnp.float32)
 
-    def encode_support(self, videos, texts, *, train: bool = False):
+    def encode_support(self, features, texts, *, train: bool = False):
         """As in the base.
 
         The published code puts the text token last, `MultiModalFusion` first. That changes
         nothing, because no token has a position embedding.
         """
+        videos = features["frames"]
         if self.config.merge_before:
             return videos
         return self.fusion(texts, videos, videos, train=train)[:, 1:]
 
-    def encode_query(self, videos, texts, *, train: bool = False):
+    def encode_query(self, features, texts, *, train: bool = False):
+        videos = features["frames"]
         tokens = self.fusion(None, videos, videos, train=train)
         return {"tokens": tokens, "mean": videos.mean(axis=-2)}
 
-    def match(self, supports, queries, prompts, *, support_mask=None, train: bool = False):
+    def match(self, supports, queries, text_features, *, support_mask=None, train: bool = False):
         c = self.config
         prototypes = class_means(supports, support_mask)  # [W, T, D]
         if c.merge_before:
-            prototypes = self.fusion(prompts, prototypes, prototypes, train=train)[:, 1:]
+            prototypes = self.fusion(text_features, prototypes, prototypes, train=train)[:, 1:]
         tokens = queries["tokens"]
         distance = otam_distance(tokens, prototypes, c.temperature, c.bidirectional)
-        text_logits = self._text_logits(queries["mean"], prompts)
+        text_logits = self._text_logits(queries["mean"], text_features)
         logits = -distance
         if not train:
             logits = self._test_logits(distance, text_logits, tokens.shape[-2])
         return logits, {"distance": distance, "text_logits": text_logits}
 
-    def class_scores(self, support, query, prompts, class_table):
+    def class_scores(self, support, query, text_features, class_texts):
         """Image-text logits of supports, class after class, then queries [W K + Q, C]."""
-        videos = jnp.concatenate([support.reshape(-1, *support.shape[2:]), query])
-        return {"class_logits": pairwise_cosine(videos.mean(axis=-2), class_table) * self.scale[0]}
+        means = joined(support, query)["frames"].mean(axis=-2)
+        return {"class_logits": pairwise_cosine(means, class_texts) * self.scale[0]}
 
     def losses(self, logits, diagnostics, query_labels, class_ids):
         c = self.config
@@ -119,9 +119,9 @@ class CLIPFSAR(FewShotMethod):
         )
         return losses
 
-    def _text_logits(self, means, prompts):
+    def _text_logits(self, means, text_features):
         """Image-text logits [Q, W] of mean frames [Q, D], from cosines without epsilon."""
-        return pairwise_cosine(means, prompts, epsilon=0.0) * self.scale[0]
+        return pairwise_cosine(means, text_features, epsilon=0.0) * self.scale[0]
 
     def _test_logits(self, distance, text_logits, frames: int):
         """Scores [Q, W] as `at_test` says; those with text are (products of) probabilities."""

@@ -42,6 +42,7 @@ class CrossTransformer(FewShotMethod):
 
     Config: ClassVar[type] = CrossTransformerConfig
     published: ClassVar[Mapping[str, Any]] = PUBLISHED_READER
+    rngs: ClassVar[tuple[str, ...]] = ()
 
     config: CrossTransformerConfig = CrossTransformerConfig()
 
@@ -50,13 +51,18 @@ class CrossTransformer(FewShotMethod):
         self.keys = nn.Dense(width, use_bias=False, kernel_init=torch_kernel)
         self.values = nn.Dense(width, use_bias=False, kernel_init=torch_kernel)
 
-    def encode_support(self, videos, texts, *, train: bool = False):
+    @property
+    def needs_texts(self) -> bool:
+        return False
+
+    def encode_support(self, features, texts, *, train: bool = False):
+        videos = features["frames"]
         return {"keys": self.keys(videos), "values": self.values(videos)}
 
-    def encode_query(self, videos, texts, *, train: bool = False):
-        return self.encode_support(videos, texts, train=train)
+    def encode_query(self, features, texts, *, train: bool = False):
+        return self.encode_support(features, texts, train=train)
 
-    def match(self, supports, queries, prompts, *, support_mask=None, train: bool = False):
+    def match(self, supports, queries, text_features, *, support_mask=None, train: bool = False):
         """Mean over the query's frames of the scaled cosine of value and prototype."""
         prototypes = query_prototypes(
             queries["keys"], supports["keys"], supports["values"], support_mask

@@ -12,7 +12,8 @@ from mdmf_jax.config.fields import setting
 from mdmf_jax.models.layers.fusion import fusion_of
 from mdmf_jax.models.layers.temporal import GlobalTemporalContext, LocalTemporalContext
 from mdmf_jax.models.layers.tuple_matcher import TupleMatcher, TupleOptions
-from mdmf_jax.models.methods.base import FewShotMethod, split_classes
+from mdmf_jax.models.methods.base import FewShotMethod, joined, parted
+from mdmf_jax.models.methods.panel import Panel
 from mdmf_jax.ops import prompts as pps
 from mdmf_jax.ops.alignment import otam_distance
 from mdmf_jax.ops.distillation import ViewScores, mutual_distillation
@@ -95,12 +96,15 @@ class MDMFConfig:
 class MDMF(FewShotMethod):
     """CLIP-MDMF's head on frame features, for one episode.
 
+    Random streams in training: dropout, the draw of prompts, the draw of tuples.
+
     The outputs of a video are by view: its fused "tokens" [N, 1 + T, D], the text token first,
     and with the matcher "tuples" the "keys" and "values" of its frame tokens' tuples.
     """
 
     Config: ClassVar[type] = MDMFConfig
     sections: ClassVar[Mapping[str, type]] = {"tuples": TupleOptions}
+    rngs: ClassVar[tuple[str, ...]] = ("dropout", "prompt", "tuples")
 
     config: MDMFConfig = MDMFConfig()
     tuples: TupleOptions = TupleOptions()
@@ -125,7 +129,8 @@ class MDMF(FewShotMethod):
     def chooses_prompts(self) -> bool:
         return True
 
-    def class_text_logits(self, videos, table):
+    def class_text_logits(self, features, table):
+        videos = features["frames"]
         return pps.class_agreement(pps.frame_agreement(videos, table), self._kept(videos))
 
     def choose_prompts(self, scores, choice=None, *, train: bool = False):
@@ -135,31 +140,32 @@ class MDMF(FewShotMethod):
             choice = pps.select_prompt(probability, self.make_rng("prompt") if sample else None)
         return choice, probability
 
-    def encode_support(self, videos, texts, *, train: bool = False):
+    def encode_support(self, features, texts, *, train: bool = False):
+        videos = features["frames"]
         return self._fused(self._contexts(videos, train), videos, texts, train)
 
-    def encode_query(self, videos, texts, *, train: bool = False):
+    def encode_query(self, features, texts, *, train: bool = False):
+        videos = features["frames"]
         texts = texts if self.config.pps else jnp.zeros_like(texts)
         return self._fused(self._contexts(videos, train), videos, texts, train)
 
-    def outputs(self, support, query, prompts, query_texts, *, train: bool):
+    def outputs(self, support, query, text_features, query_texts, *, train: bool):
         """As in the base; both in one call of each part, and the contexts as diagnostics."""
-        way, shot, *rest = support.shape
+        way, shot = support["frames"].shape[:2]
         if not self.config.pps:
             query_texts = jnp.zeros_like(query_texts)
-        videos = jnp.concatenate([support.reshape(-1, *rest), query])
-        texts = jnp.concatenate([jnp.repeat(prompts, shot, axis=0), query_texts])
+        videos = joined(support, query)["frames"]
+        texts = jnp.concatenate([jnp.repeat(text_features, shot, axis=0), query_texts])
         contexts = self._contexts(videos, train)
         fused = self._fused(contexts, videos, texts, train)
         diagnostics = {}
         for name, context in contexts.items():
-            diagnostics[f"{name}_context_support"] = split_classes(context[: way * shot], way)
-            diagnostics[f"{name}_context_query"] = context[way * shot :]
-        supports = jax.tree.map(lambda x: x[: way * shot], fused)
-        queries = jax.tree.map(lambda x: x[way * shot :], fused)
-        return split_classes(supports, way), queries, diagnostics
+            supports, queries = parted(context, way, shot)
+            diagnostics[f"{name}_context_support"] = supports
+            diagnostics[f"{name}_context_query"] = queries
+        return *parted(fused, way, shot), diagnostics
 
-    def match(self, supports, queries, prompts, *, support_mask=None, train: bool = False):
+    def match(self, supports, queries, text_features, *, support_mask=None, train: bool = False):
         """Minus the distances of the frame tokens, summed over the views.
 
         OTAM compares with the mean of a class's shots, the tuples with all shots.
@@ -183,12 +189,13 @@ class MDMF(FewShotMethod):
             diagnostics[f"{view}_distance"] = distance  # [Q, W]
         return -sum(distances), diagnostics
 
-    def class_scores(self, support, query, prompts, class_table):
+    def class_scores(self, support, query, text_features, class_texts):
         """Frames that agree best with their text, and image-text logits [W K + Q, C]."""
+        support, query = support["frames"], query["frames"]
         kept = self._kept(query)
-        scores = pairwise_cosine(support, prompts[:, None, None, :])[..., 0]
+        scores = pairwise_cosine(support, text_features[:, None, None, :])[..., 0]
         supports = pps.best_frames(support, scores, kept)
-        agreement = pps.frame_agreement(query, prompts)  # [Q, W, T]
+        agreement = pps.frame_agreement(query, text_features)  # [Q, W, T]
         best = jnp.argmax(pps.class_agreement(agreement, kept), axis=-1)
         own = jnp.take_along_axis(agreement, best[:, None, None], axis=1)[:, 0]
         queries = pps.best_frames(query, own, kept)
@@ -196,7 +203,7 @@ class MDMF(FewShotMethod):
         return {
             "support_frames_kept": supports,  # [W, K, kept, D]
             "query_frames_kept": queries,  # [Q, kept, D]
-            "class_logits": pairwise_cosine(jnp.concatenate(means), class_table) * self.scale[0],
+            "class_logits": pairwise_cosine(jnp.concatenate(means), class_texts) * self.scale[0],
         }
 
     def losses(self, logits, diagnostics, query_labels, class_ids):
@@ -222,6 +229,20 @@ class MDMF(FewShotMethod):
             + c.distill_weight * losses["distillation"]
         )
         return losses
+
+    def panels(self, diagnostics):
+        """The fused frame tokens of each view, and of two views also their text parts."""
+        both, found = self.config.views == "both", {}
+        for view in ("local", "global", "plain"):
+            if f"{view}_query" in diagnostics:
+                scores = self._scores(view, diagnostics)
+                found[view] = Panel(
+                    diagnostics[f"{view}_query"][:, 1:],
+                    diagnostics[f"{view}_prototypes"][:, 1:],
+                    scores.visual,
+                    scores.text if both else None,
+                )
+        return found
 
     def _kept(self, videos) -> int:
         return min(self.config.frames_kept, videos.shape[-2])

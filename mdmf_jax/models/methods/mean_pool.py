@@ -31,16 +31,21 @@ class MeanPool(FewShotMethod):
 
     Config: ClassVar[type] = MeanPoolConfig
     published: ClassVar[Mapping[str, Any]] = PUBLISHED_READER
+    rngs: ClassVar[tuple[str, ...]] = ()
 
     config: MeanPoolConfig = MeanPoolConfig()
 
-    def encode_support(self, videos, texts, *, train: bool = False):
-        return videos.mean(axis=-2)
+    @property
+    def needs_texts(self) -> bool:
+        return False
 
-    def encode_query(self, videos, texts, *, train: bool = False):
-        return videos.mean(axis=-2)
+    def encode_support(self, features, texts, *, train: bool = False):
+        return features["frames"].mean(axis=-2)
 
-    def match(self, supports, queries, prompts, *, support_mask=None, train: bool = False):
+    def encode_query(self, features, texts, *, train: bool = False):
+        return features["frames"].mean(axis=-2)
+
+    def match(self, supports, queries, text_features, *, support_mask=None, train: bool = False):
         if self.config.metric == "squared":
             prototypes = class_means(supports, support_mask)  # [W, D]
             return -jnp.square(queries[:, None] - prototypes[None]).sum(-1), {}

@@ -24,10 +24,15 @@ class OTAM(FewShotMethod):
 
     Config: ClassVar[type] = OTAMConfig
     published: ClassVar[Mapping[str, Any]] = PUBLISHED_READER
+    rngs: ClassVar[tuple[str, ...]] = ()
 
     config: OTAMConfig = OTAMConfig()
 
-    def match(self, supports, queries, prompts, *, support_mask=None, train: bool = False):
+    @property
+    def needs_texts(self) -> bool:
+        return False
+
+    def match(self, supports, queries, text_features, *, support_mask=None, train: bool = False):
         way, shot, *video = supports.shape
         distances = otam_distance(
             queries,

@@ -46,9 +46,7 @@ def config_class(name: str) -> type:
     return method_class(name).Config
 
 
-def build_method(
-    name: str, options: Any, sections: Mapping[str, Any], width: int
-) -> FewShotMethod:
+def build_method(name: str, options: Any, sections: Mapping[str, Any], width: int) -> FewShotMethod:
     """The method's module.
 
     Args:
@@ -63,5 +61,14 @@ def build_method(
     heads = getattr(options, "heads", 1)
     if width % heads:
         raise ConfigError(f"{name}.heads is {heads}, which does not divide {width} features")
-    shared = {key: sections.get(key) or kind() for key, kind in cls.sections.items()}
-    return cls(options, **shared)
+    shared = default_sections(name)
+    return cls(options, **shared | {key: sections[key] for key in shared if key in sections})
+
+
+def default_sections(name: str) -> dict[str, Any]:
+    """The options that a method shares with others, by section, with their defaults.
+
+    Raises:
+      ConfigError: no such method.
+    """
+    return {section: kind() for section, kind in method_class(name).sections.items()}

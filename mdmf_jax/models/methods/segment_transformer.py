@@ -4,12 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-import jax
-import jax.numpy as jnp
-
 from mdmf_jax.config.fields import setting
 from mdmf_jax.models.layers.tuple_matcher import TupleMatcher, TupleOptions
-from mdmf_jax.models.methods.base import FewShotMethod, split_classes
+from mdmf_jax.models.methods.base import FewShotMethod, joined, parted
 from mdmf_jax.ops.losses import cross_entropy
 
 
@@ -30,6 +27,7 @@ class SegmentTransformer(FewShotMethod):
 
     Config: ClassVar[type] = SegmentTransformerConfig
     sections: ClassVar[Mapping[str, type]] = {"tuples": TupleOptions}
+    rngs: ClassVar[tuple[str, ...]] = ("dropout", "tuples")
 
     config: SegmentTransformerConfig = SegmentTransformerConfig()
     tuples: TupleOptions = TupleOptions()
@@ -41,22 +39,23 @@ class SegmentTransformer(FewShotMethod):
     def setup(self):
         self.matcher = TupleMatcher(self.tuples)
 
-    def encode_support(self, videos, texts, *, train: bool = False):
-        return self.matcher.encode(videos, train=train)
+    @property
+    def needs_texts(self) -> bool:
+        return False
 
-    def encode_query(self, videos, texts, *, train: bool = False):
-        return self.matcher.encode(videos, train=train)
+    def encode_support(self, features, texts, *, train: bool = False):
+        return self.matcher.encode(features["frames"], train=train)
 
-    def outputs(self, support, query, prompts, query_texts, *, train: bool):
+    def encode_query(self, features, texts, *, train: bool = False):
+        return self.matcher.encode(features["frames"], train=train)
+
+    def outputs(self, support, query, text_features, query_texts, *, train: bool):
         """As in the base; in one call, so that all videos get the same tuples."""
-        way, shot, *video = support.shape
-        videos = jnp.concatenate([support.reshape(-1, *video), query])
-        tokens = self.matcher.encode(videos, train=train)
-        supports = jax.tree.map(lambda x: x[: way * shot], tokens)
-        queries = jax.tree.map(lambda x: x[way * shot :], tokens)
-        return split_classes(supports, way), queries, {}
+        way, shot = support["frames"].shape[:2]
+        tokens = self.matcher.encode(joined(support, query)["frames"], train=train)
+        return *parted(tokens, way, shot), {}
 
-    def match(self, supports, queries, prompts, *, support_mask=None, train: bool = False):
+    def match(self, supports, queries, text_features, *, support_mask=None, train: bool = False):
         logits = self.matcher.logits(supports, queries, support_mask)
         return self.matcher.answer(logits), {f"{kind}_logits": x for kind, x in logits.items()}
 

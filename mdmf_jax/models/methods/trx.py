@@ -49,13 +49,17 @@ class TRX(FewShotMethod):
         self.values = [TupleProjection(width) for _ in sizes]
         self.norms = [nn.LayerNorm(epsilon=1e-5, use_fast_variance=False) for _ in sizes]
 
-    def encode_support(self, videos, texts, *, train: bool = False):
-        return self._tokens(videos, train)
+    @property
+    def needs_texts(self) -> bool:
+        return False
 
-    def encode_query(self, videos, texts, *, train: bool = False):
-        return self._tokens(videos, train)
+    def encode_support(self, features, texts, *, train: bool = False):
+        return self._tokens(features["frames"], train)
 
-    def match(self, supports, queries, prompts, *, support_mask=None, train: bool = False):
+    def encode_query(self, features, texts, *, train: bool = False):
+        return self._tokens(features["frames"], train)
+
+    def match(self, supports, queries, text_features, *, support_mask=None, train: bool = False):
         """Minus the mean over the cardinalities of the distances to the prototypes."""
         distances = []
         for support, query in zip(supports, queries, strict=True):

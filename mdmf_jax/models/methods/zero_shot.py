@@ -33,18 +33,19 @@ class ZeroShot(FewShotMethod):
 
     Config: ClassVar[type] = ZeroShotConfig
     published: ClassVar[Mapping[str, Any]] = PUBLISHED_READER
+    rngs: ClassVar[tuple[str, ...]] = ()
 
     config: ZeroShotConfig = ZeroShotConfig()
 
-    def encode_support(self, videos, texts, *, train: bool = False):
+    def encode_support(self, features, texts, *, train: bool = False):
         return ()
 
-    def encode_query(self, videos, texts, *, train: bool = False):
-        return videos.mean(axis=-2)
+    def encode_query(self, features, texts, *, train: bool = False):
+        return features["frames"].mean(axis=-2)
 
-    def outputs(self, support, query, prompts, query_texts, *, train: bool):
+    def outputs(self, support, query, text_features, query_texts, *, train: bool):
         return (), self.encode_query(query, query_texts, train=train), {}
 
-    def match(self, supports, queries, prompts, *, support_mask=None, train: bool = False):
-        cosines = pairwise_cosine(queries, prompts, epsilon=0.0)
+    def match(self, supports, queries, text_features, *, support_mask=None, train: bool = False):
+        cosines = pairwise_cosine(queries, text_features, epsilon=0.0)
         return self.config.scale * cosines, {}

@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 import mdmf_jax
-from mdmf_jax.runs.doctor.check import Check, OK, PROBLEM, WARNING
+from mdmf_jax.runs.doctor.check import OK, PROBLEM, WARNING, Check
 
 # Distributions that every command needs.
 NEEDED = (

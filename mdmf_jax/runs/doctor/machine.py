@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from mdmf_jax.training import compilation_cache
-from mdmf_jax.data.cache_folder import default_cache
+from mdmf_jax.files import cache_folder
 from mdmf_jax.runs.doctor.check import Check, OK, PROBLEM, WARNING
 
 GIB = 2**30
@@ -67,7 +67,7 @@ def available_memory(meminfo: Path = _MEMINFO, cgroup: Path = _CGROUP) -> int | 
 
 def cache() -> Check:
     """The folder of generated data and features."""
-    return folder_check("cache folder", default_cache(), "set MDMF_CACHE to another folder")
+    return folder_check("cache folder", cache_folder(), "set MDMF_CACHE to another folder")
 
 
 def compiled() -> Check:

@@ -9,11 +9,11 @@ import av
 import numpy as np
 import pytest
 
-from mdmf_jax.data.cache_folder import default_cache
 from mdmf_jax.data.demo import dataset as demo
 from mdmf_jax.data.demo.dataset import demo_classes, demo_clip, demo_folder, ensure_demo
 from mdmf_jax.data.demo.render import FRAMES, MAX_FRAMES, MOTIONS, SIDE, object_path
 from mdmf_jax.errors import DataError
+from mdmf_jax.files import cache_folder
 
 CLIPS = 3  # as in conftest.py
 
@@ -214,9 +214,9 @@ def test_no_clips_is_an_error(tmp_path):
 def test_default_cache_follows_the_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("MDMF_CACHE", str(tmp_path / "a"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "b"))
-    assert default_cache() == tmp_path / "a"
+    assert cache_folder() == tmp_path / "a"
     monkeypatch.delenv("MDMF_CACHE")
-    assert default_cache() == tmp_path / "b" / "mdmf_jax"
+    assert cache_folder() == tmp_path / "b" / "mdmf_jax"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert default_cache() == tmp_path / ".cache" / "mdmf_jax"
+    assert cache_folder() == tmp_path / ".cache" / "mdmf_jax"

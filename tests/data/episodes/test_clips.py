@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
-from mdmf_jax.data.episodes.loading import ClipMaker, EpisodeLoader, VideoReader
+from mdmf_jax.data.episodes.loading import ClipMaker, EpisodeLoader
+from mdmf_jax.data.episodes.test_clips import ClipRules
 from mdmf_jax.data.protocols.splits import Split
 from mdmf_jax.data.transforms.pipelines import Pipeline
 from mdmf_jax.data.transforms.sampling import frame_indices_test
+from mdmf_jax.data.videos.reader import VideoReader
 from mdmf_jax.data.videos.selection import Selection, drop_short
 from mdmf_jax.errors import DataError
 
@@ -44,13 +46,14 @@ class MadeSource:
         return self.frames(item, range(self.lengths[item]))
 
 
-def maker(source, name="mdmf", cache=False, jitter=False, **options):
+def maker(source, name="mdmf", cache=False, jitter=False, short_videos="repeat", **rules):
     pipeline = Pipeline(name, 40, 32, jitter=jitter)
-    return ClipMaker(VideoReader(source, pipeline.scale, cache), pipeline, 8, **options)
+    return ClipMaker(VideoReader(source, pipeline, cache), ClipRules(8, **rules), short_videos)
 
 
 def numbers(clip):
     """Numbers of the frames of a clip of `MadeSource`."""
+    clip = clip["rgb"] if isinstance(clip, dict) else clip
     assert (clip == clip[:, :1, :1, :1]).all()
     return clip[:, 0, 0, 0].tolist()
 
@@ -59,8 +62,8 @@ def numbers(clip):
 @pytest.mark.parametrize("name", ["mdmf", "clip_fsar"])
 def test_test_clips_of_segments_depend_on_seed_and_video_only(name, cache):
     def clips(seed, view=0):
-        made = maker(MadeSource(), name, cache, sampling="segments")
-        return [numbers(made.test(v, seed, view, 3)) for v in (5, 0, 1, 5)]
+        made = maker(MadeSource(), name, cache, sampling="segments", count=3, seed=seed)
+        return [numbers(made.test(v, view)) for v in (5, 0, 1, 5)]
 
     first = clips(0)
     assert first == clips(0) and first[0] == first[3]
@@ -72,40 +75,40 @@ def test_test_clips_of_segments_depend_on_seed_and_video_only(name, cache):
 def test_a_video_keeps_its_test_clip_in_another_split():
     whole = MadeSource()
     part = Selection(whole, [0, 2, 4, 5])
-    one, other = maker(whole, sampling="segments"), maker(part, sampling="segments")
+    one, other = (maker(source, sampling="segments", seed=7) for source in (whole, part))
     for here, there in ((0, 0), (1, 2), (3, 5)):
         assert part.describe(here) == whole.describe(there)
         assert part.class_of(here) == whole.class_of(there)
-        np.testing.assert_array_equal(other.test(here, 7), one.test(there, 7))
+        np.testing.assert_array_equal(other.test(here)["rgb"], one.test(there)["rgb"])
 
 
-def test_views_of_a_test_video_differ_and_the_first_is_the_usual_one():
-    made = maker(MadeSource())
-    clips = [numbers(made.test(3, 0, view, 4)) for view in range(4)]
-    assert clips[0] == frame_indices_test(33, 8).tolist() == numbers(made.test(3, 0))
+def test_clips_of_a_test_video_differ_and_the_first_is_the_usual_one():
+    made = maker(MadeSource(), count=4)
+    clips = [numbers(made.test(3, clip)) for clip in range(4)]
+    assert clips[0] == frame_indices_test(33, 8).tolist() == numbers(maker(MadeSource()).test(3))
     assert clips[1:] == [[(4 * t + view) * 33 // 32 for t in range(8)] for view in (1, 2, 3)]
 
 
-def test_views_are_cut_at_the_centre_and_the_corners():
+def test_test_clips_are_cut_at_the_centre_and_the_corners():
     class Gradient(MadeSource):
         def frames(self, item, indices):
             rows, columns = np.mgrid[:40, :50].astype(np.uint8)
             frame = np.stack([rows, columns, rows], axis=-1)
             return np.repeat(frame[None], len(indices), axis=0)
 
-    made = maker(Gradient())
-    corners = [made.test(0, 0, view, 6)[0, 0, 0, :2].tolist() for view in range(6)]
+    made = maker(Gradient(), count=6)
+    corners = [made.test(0, clip)["rgb"][0, 0, 0, :2].tolist() for clip in range(6)]
     assert corners == [[4, 9], [0, 0], [0, 18], [8, 0], [8, 18], [4, 9]]
 
 
 @pytest.mark.parametrize("cache", [False, True])
 def test_short_video_repeats_its_frames_and_reads_each_once(cache):
     source = MadeSource(lengths=(3, 30))
-    made = maker(source, cache=cache)
+    made = maker(source, cache=cache, count=3)
     rng = np.random.default_rng(0)
     assert numbers(made.test(0, 0)) == [0, 0, 0, 1, 1, 1, 2, 2]
     assert numbers(made.train(0, False, rng)) == [0, 0, 0, 1, 1, 1, 2, 2]
-    assert numbers(made.test(0, 0, 2, 3)) == [0, 0, 0, 1, 1, 1, 2, 2]
+    assert numbers(made.test(0, 2)) == [0, 0, 0, 1, 1, 1, 2, 2]
     assert {tuple(frames) for _, frames in source.read} == {(0, 1, 2)}
 
 
@@ -119,7 +122,7 @@ def test_short_videos_are_left_out():
     with pytest.raises(DataError, match="test: no video has 41 frames"):
         drop_short(source, 41, workers=2)
     with pytest.raises(DataError, match="a/1.mp4: has 7 frames, 8 are needed"):
-        maker(source, short_videos="drop").test(1, 0)
+        maker(source, short_videos="drop").test(1)
 
 
 def test_only_training_queries_change_colours():
@@ -129,10 +132,10 @@ def test_only_training_queries_change_colours():
         return EpisodeLoader(maker(source, **options), 2, 1, 2, seed=0, train=True).make_episode(0)
 
     plain, jittered = episode(name="clip_fsar"), episode(name="clip_fsar", jitter=True)
-    for clip in plain["query"]:
+    for clip in plain["query"]["rgb"]:
         numbers(clip)
-    np.testing.assert_array_equal(plain["support"], jittered["support"])
-    assert (plain["query"] != jittered["query"]).any(axis=(1, 2, 3, 4)).all()
+    np.testing.assert_array_equal(plain["support"]["rgb"], jittered["support"]["rgb"])
+    assert (plain["query"]["rgb"] != jittered["query"]["rgb"]).any(axis=(1, 2, 3, 4)).all()
     fixed = EpisodeLoader(maker(source, "clip_fsar", jitter=True), 2, 1, 2, seed=0)
-    for clip in fixed.make_episode(0)["query"]:
+    for clip in fixed.make_episode(0)["query"]["rgb"]:
         assert numbers(clip)

@@ -1,11 +1,14 @@
 import numpy as np
 import pytest
 
-from mdmf_jax.data.episodes.loading import ClipMaker, EpisodeLoader, VideoReader
+from mdmf_jax.data.episodes.batches import flatten
+from mdmf_jax.data.episodes.loading import ClipMaker, EpisodeLoader
+from mdmf_jax.data.episodes.test_clips import ClipRules
 from mdmf_jax.data.protocols.splits import load_split
-from mdmf_jax.data.transforms.geometry import center_crop, resize_short_side
+from mdmf_jax.data.transforms.geometry import crop, fixed_cut, resize_short_side
 from mdmf_jax.data.transforms.pipelines import Pipeline
 from mdmf_jax.data.transforms.sampling import frame_indices_test
+from mdmf_jax.data.videos.reader import VideoReader
 from mdmf_jax.data.videos.source_videos import VideoFiles
 from mdmf_jax.data.videos.video import read_video
 from mdmf_jax.errors import DataError
@@ -13,8 +16,8 @@ from mdmf_jax.errors import DataError
 
 def clips(root, split, resize, crop, cache=False, flip=False, **options):
     pipeline = Pipeline("mdmf", resize, crop, flip)
-    reader = VideoReader(VideoFiles(root, split), pipeline.scale, cache)
-    return ClipMaker(reader, pipeline, 8, **options)
+    reader = VideoReader(VideoFiles(root, split), pipeline, cache)
+    return ClipMaker(reader, ClipRules(8), **options)
 
 
 def loader(root, split, cache, crop=32, flip=False, **options):
@@ -24,9 +27,9 @@ def loader(root, split, cache, crop=32, flip=False, **options):
 
 def test_shapes(demo_root, demo_split):
     episode = loader(demo_root, demo_split, cache=False).make_episode(3)
-    assert {key: (v.shape, v.dtype.name) for key, v in episode.items()} == {
-        "support": ((3, 1, 8, 32, 32, 3), "uint8"),
-        "query": ((6, 8, 32, 32, 3), "uint8"),
+    assert {key: (v.shape, v.dtype.name) for key, v in flatten(episode).items()} == {
+        "support/rgb": ((3, 1, 8, 32, 32, 3), "uint8"),
+        "query/rgb": ((6, 8, 32, 32, 3), "uint8"),
         "query_labels": ((6,), "int32"),
         "class_ids": ((3,), "int32"),
         "index": ((), "int32"),
@@ -41,10 +44,11 @@ def test_test_clips_come_from_the_classes_named(demo_root, demo_split):
     for class_, videos in enumerate(demo_split.videos):
         for path in videos:
             video = resize_short_side(read_video(demo_root / "videos" / path), 40)
-            clip = center_crop(video[frame_indices_test(len(video), 8)], 32)
+            square = fixed_cut(*video.shape[1:3], 32)
+            clip = crop(video[frame_indices_test(len(video), 8)], square)
             known[clip.tobytes()] = (class_, path)
-    support = [known[clips[0].tobytes()] for clips in episode["support"]]
-    query = [known[clip.tobytes()] for clip in episode["query"]]
+    support = [known[clips[0].tobytes()] for clips in episode["support"]["rgb"]]
+    query = [known[clip.tobytes()] for clip in episode["query"]["rgb"]]
     assert [class_ for class_, _ in support] == episode["class_ids"].tolist()
     expected = episode["class_ids"][episode["query_labels"]].tolist()
     assert [class_ for class_, _ in query] == expected
@@ -56,7 +60,7 @@ def test_cache_changes_nothing(demo_root, demo_split, train):
     plain = loader(demo_root, demo_split, cache=False, train=train, flip=train)
     cached = loader(demo_root, demo_split, cache=True, train=train, flip=train)
     for index in (0, 5, 0):
-        one, other = plain.make_episode(index), cached.make_episode(index)
+        one, other = (flatten(each.make_episode(index)) for each in (plain, cached))
         for key in one:
             np.testing.assert_array_equal(one[key], other[key])
 
@@ -64,11 +68,13 @@ def test_cache_changes_nothing(demo_root, demo_split, train):
 def test_training_clips_are_random_but_repeatable(demo_root, demo_split):
     train = loader(demo_root, demo_split, cache=True, train=True, flip=True)
     one, again, other = (train.make_episode(index) for index in (2, 2, 3))
-    np.testing.assert_array_equal(one["query"], again["query"])
-    assert (one["query"] != other["query"]).any()
+    np.testing.assert_array_equal(one["query"]["rgb"], again["query"]["rgb"])
+    assert (one["query"]["rgb"] != other["query"]["rgb"]).any()
     fixed = loader(demo_root, demo_split, cache=True).make_episode(2)
     assert one["class_ids"].tolist() == fixed["class_ids"].tolist()  # the same videos drawn
-    differ = [(a != b).any() for a, b in zip(one["query"], fixed["query"], strict=True)]
+    differ = [
+        (a != b).any() for a, b in zip(one["query"]["rgb"], fixed["query"]["rgb"], strict=True)
+    ]
     assert sum(differ) >= 5
 
 
@@ -77,7 +83,7 @@ def test_flip_mirrors_half_of_the_clips(demo_root, demo_split):
     off = loader(demo_root, demo_split, cache=True, train=True, flip=False, crop=40)
     mirrored = []
     for index in range(15):
-        clips, plain = (each.make_episode(index)["query"] for each in (on, off))
+        clips, plain = (each.make_episode(index)["query"]["rgb"] for each in (on, off))
         for a, b in zip(clips, plain, strict=True):
             same, flipped = (a == b).all(), (a == b[:, :, ::-1]).all()
             assert same or flipped

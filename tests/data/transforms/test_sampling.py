@@ -11,9 +11,9 @@ from mdmf_jax.data.transforms.sampling import (
     choose_frames,
     frame_indices_test,
     frame_indices_train,
+    interleaved_indices,
     segment_indices,
     span_indices,
-    view_indices,
 )
 
 LENGTHS = [*range(8, 41), 63, 64, 100, 250, 301, 1001]
@@ -148,11 +148,11 @@ def test_span_of_a_video_of_kinetics():
 def test_views_interleave(views):
     """All views of a video of views * T frames together take every frame once."""
     n = 8 * views
-    taken = [view_indices(n, 8, view, views) for view in range(views)]
+    taken = [interleaved_indices(n, 8, view, views) for view in range(views)]
     assert sorted(np.concatenate(taken).tolist()) == list(range(n))
     for n in (8, 13, 100):
         for view in range(views):
-            indices = view_indices(n, 8, view, views)
+            indices = interleaved_indices(n, 8, view, views)
             exact = [math.floor((Fraction(view, views) + t) * n / 8) for t in range(8)]
             assert indices.tolist() == exact and 0 <= min(exact) and max(exact) < n
 

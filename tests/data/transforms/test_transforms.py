@@ -4,24 +4,34 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from mdmf_jax.data.transforms.colour import color_jitter
 from mdmf_jax.data.transforms.geometry import (
-    center_crop,
+    crop,
+    fixed_cut,
     flip,
-    random_crop_flip,
-    random_resize,
-    random_rotation,
+    random_cut,
     resize,
     resize_short_side,
-    rotate,
-    squash,
-    ten_crop,
 )
+from mdmf_jax.data.transforms.geometry import squash as squash_to
 from mdmf_jax.data.transforms.pipelines import Pipeline
 from mdmf_jax.errors import ConfigError
 
 
 def noise(*shape):
     return np.random.default_rng(sum(shape)).integers(0, 256, shape, dtype=np.uint8)
+
+
+def center_crop(frames, size):
+    return crop(frames, fixed_cut(*frames.shape[1:3], size))
+
+
+def random_crop_flip(frames, size, mirror, rng):
+    return crop(frames, random_cut(*frames.shape[1:3], size, mirror, rng))
+
+
+def squash(frames, size):
+    return squash_to(frames, size, size)
 
 
 def triangle_weights(old, new):
@@ -62,10 +72,10 @@ def test_resize_leaves_the_right_size_untouched(height, width):
 def test_center_crop_is_pillows(height, width):
     frames = noise(3, height, width, 3)
     cropped = center_crop(frames, 24)
-    for frame, crop in zip(frames, cropped, strict=True):
+    for frame, square in zip(frames, cropped, strict=True):
         left, top = round((width - 24) / 2), round((height - 24) / 2)
         expected = Image.fromarray(frame).crop((left, top, left + 24, top + 24))
-        np.testing.assert_array_equal(crop, np.asarray(expected))
+        np.testing.assert_array_equal(square, np.asarray(expected))
 
 
 def test_center_crop_halves_odd_margins_to_even():
@@ -149,51 +159,36 @@ def test_squash_is_not_antialiased():
     assert squash(stripes, 64) is stripes
 
 
-def test_random_resize_keeps_the_aspect():
-    """torch_videovision exchanged height and width here."""
-    frames, rng = noise(1, 40, 80, 3), np.random.default_rng(0)
-    sizes = np.array([random_resize(frames, rng).shape[1:3] for _ in range(300)])
-    ratios = sizes / (40, 80)
-    assert (abs(ratios[:, 0] - ratios[:, 1]) < 1 / 40).all()
-    assert ratios.min() >= 3 / 4 - 1 / 40 and ratios.max() <= 4 / 3
-    assert ratios[:, 1].min() < 0.78 and ratios[:, 1].max() > 1.3
-    np.testing.assert_array_equal(
-        random_resize(frames, np.random.default_rng(5), (0.5, 0.5))[0],
-        np.asarray(Image.fromarray(frames[0]).resize((40, 20), Image.Resampling.BILINEAR)),
-    )
-
-
-def test_ten_crop_is_pillows():
+def test_fixed_cuts_are_pillows():
     frames = noise(2, 21, 31, 3)
-    crops = ten_crop(frames, 16)
     boxes = [(8, 2), (0, 0), (15, 0), (0, 5), (15, 5)]  # left and top; 15 / 2 and 5 / 2 to even
-    assert len(crops) == 10
-    for number, (left, top) in enumerate(boxes):
-        for frame, plain, mirrored in zip(frames, crops[number], crops[number + 5], strict=True):
-            box = (left, top, left + 16, top + 16)
-            image = Image.fromarray(frame)
-            np.testing.assert_array_equal(plain, np.asarray(image.crop(box)))
-            np.testing.assert_array_equal(mirrored, np.asarray(ImageOps.mirror(image).crop(box)))
+    for place, (left, top) in enumerate(boxes):
+        cut = fixed_cut(21, 31, 16, place)
+        pairs = zip(
+            frames, crop(frames, cut), crop(frames, cut._replace(mirrored=True)), strict=True
+        )
+        for frame, plain, mirrored in pairs:
+            image = Image.fromarray(frame).crop((left, top, left + 16, top + 16))
+            np.testing.assert_array_equal(plain, np.asarray(image))
+            np.testing.assert_array_equal(mirrored, np.asarray(ImageOps.mirror(image)))
 
 
-def test_flip_and_quarter_turns():
+def test_flip_is_pillows():
     frames = noise(2, 9, 9, 3)
-    for frame, flipped, turned in zip(frames, flip(frames), rotate(frames, 90), strict=True):
+    for frame, flipped in zip(frames, flip(frames), strict=True):
         np.testing.assert_array_equal(flipped, np.asarray(ImageOps.mirror(Image.fromarray(frame))))
-        np.testing.assert_array_equal(turned, np.rot90(frame))
 
 
-def test_random_rotation_is_one_angle_for_all_frames():
-    """The angle is found again from where a dot at the right edge has gone."""
-    frames, angles = np.zeros((3, 201, 201, 3), np.uint8), []
-    frames[:, 98:103, 188:193] = 255
-    rng = np.random.default_rng(0)
-    for _ in range(60):
-        turned = random_rotation(frames, 20, rng)
-        assert (turned == turned[:1]).all()
-        row, column = np.argwhere(turned[0, :, :, 0]).mean(axis=0) - 100
-        angles.append(np.degrees(np.arctan2(-row, column)))
-    assert -20.5 < min(angles) < -16 and 16 < max(angles) < 20.5 and abs(np.mean(angles)) < 5
+@pytest.mark.parametrize("channels", [1, 2, 4, 5])
+@pytest.mark.parametrize("scale", [resize, squash_to])
+def test_channels_are_scaled_each_on_its_own(scale, channels):
+    """Also where Pillow would take the last of two or four for transparency."""
+    frames = noise(2, 20, 30, channels)
+    scaled = scale(frames, 12, 14)
+    assert scaled.shape == (2, 12, 14, channels) and scaled.dtype == np.uint8
+    for channel in range(channels):
+        single = np.repeat(frames[..., channel : channel + 1], 3, axis=-1)
+        np.testing.assert_array_equal(scaled[..., channel], scale(single, 12, 14)[..., 0])
 
 
 def test_the_two_pipelines():
@@ -201,12 +196,12 @@ def test_the_two_pipelines():
     mdmf, clip_fsar = Pipeline("mdmf", 32, 24), Pipeline("clip_fsar", 32, 24)
     np.testing.assert_array_equal(mdmf.scale(frames), resize(frames, 32, 42))
     np.testing.assert_array_equal(clip_fsar.scale(frames), squash(frames, 32))
-    np.testing.assert_array_equal(mdmf.cut_test(frames), center_crop(frames, 24))
-    np.testing.assert_array_equal(mdmf.cut_test(frames, 4), frames[:, -24:, -24:])
-    assert clip_fsar.recolour(frames, True, rng) is frames
+    np.testing.assert_array_equal(crop(frames, mdmf.test_cut(48, 64)), frames[:, 12:36, 20:44])
+    np.testing.assert_array_equal(crop(frames, mdmf.test_cut(48, 64, 4)), frames[:, -24:, -24:])
+    assert clip_fsar.train_colours(True, rng) is None
     colours = Pipeline("clip_fsar", 32, 24, jitter=True)
-    assert colours.recolour(frames, False, rng) is frames
-    assert (colours.recolour(frames, True, rng) != frames).any()
+    assert colours.train_colours(False, rng) is None
+    assert (color_jitter(frames, colours.train_colours(True, rng)) != frames).any()
 
 
 @pytest.mark.parametrize(
@@ -216,5 +211,5 @@ def test_the_two_pipelines():
 def test_clip_fsar_mirrors_queries_only(name, query, share):
     pipeline, frames = Pipeline(name, 24, 24, flip=True), noise(1, 24, 24, 3)
     rng = np.random.default_rng(0)
-    cuts = [pipeline.cut_train(frames, query, rng) for _ in range(200)]
+    cuts = [crop(frames, pipeline.train_cut(24, 24, query, rng)) for _ in range(200)]
     assert abs(np.mean([(cut == flip(frames)).all() for cut in cuts]) - share) < 0.15

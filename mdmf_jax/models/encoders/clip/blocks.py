@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from mdmf_jax.models.encoders.clip.config import TowerConfig
-from mdmf_jax.models.layers.adapter import AdapterMaker, BlockContext, TowerCall
+from mdmf_jax.models.layers.adapter import ALONE, AdapterMaker, BlockContext, TowerCall
 from mdmf_jax.models.layers.attention import attention
 
 
@@ -123,7 +123,7 @@ class EncoderLayer(nn.Module):
         x: jax.Array,
         block: int | jax.Array = 0,
         texts: jax.Array | None = None,
-        call: TowerCall = TowerCall(),
+        call: TowerCall = ALONE,
     ) -> jax.Array:
         norm1 = layer_norm(self.config, self.dtype, "layer_norm1")
         # One query is too little for cuDNN.

@@ -28,6 +28,7 @@ class CLIPEncoder(Encoder):
 
     Config: ClassVar[type] = CLIPOptions
     reads: ClassVar[str] = "clip"
+    unused_params: ClassVar[str] = r"^logit_scale$"
 
     @nn.nowrap
     def adapter(self, tower: str, block: int) -> AdapterMaker | None:

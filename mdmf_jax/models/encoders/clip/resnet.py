@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from mdmf_jax.models.encoders.clip.config import ResNetConfig
-from mdmf_jax.models.layers.adapter import TowerCall
+from mdmf_jax.models.layers.adapter import ALONE, TowerCall
 from mdmf_jax.models.layers.attention import attention
 from mdmf_jax.models.layers.initializers import torch_bias, torch_kernel
 
@@ -175,7 +175,7 @@ class ResNet(nn.Module):
 
     @nn.compact
     def __call__(
-        self, pixels: jax.Array, texts: jax.Array | None = None, call: TowerCall = TowerCall()
+        self, pixels: jax.Array, texts: jax.Array | None = None, call: TowerCall = ALONE
     ) -> dict[str, jax.Array]:
         width, x = self.config.width, pixels.astype(self.dtype)
         for number, features in enumerate((width // 2, width // 2, width), 1):

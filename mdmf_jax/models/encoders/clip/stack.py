@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from mdmf_jax.models.encoders.clip.blocks import EncoderLayer
 from mdmf_jax.models.encoders.clip.config import TowerConfig
-from mdmf_jax.models.layers.adapter import AdapterMaker, TowerCall, same_adapter
+from mdmf_jax.models.layers.adapter import ALONE, AdapterMaker, TowerCall, same_adapter
 
 # adapter_of(number of a block) -> how its adapter is made, or None
 AdapterOf = Callable[[int], AdapterMaker | None]
@@ -53,7 +53,7 @@ class EncoderLayers(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: jax.Array, texts: jax.Array | None = None, call: TowerCall = TowerCall()
+        self, x: jax.Array, texts: jax.Array | None = None, call: TowerCall = ALONE
     ) -> tuple[jax.Array, dict[int, jax.Array]]:
         """Returns the last tokens, and the kept ones [B, L, D] by their number."""
         kept = {0: x} if 0 in self.keep else {}
@@ -122,6 +122,6 @@ class Transformer(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: jax.Array, texts: jax.Array | None = None, call: TowerCall = TowerCall()
+        self, x: jax.Array, texts: jax.Array | None = None, call: TowerCall = ALONE
     ) -> tuple[jax.Array, dict[int, jax.Array]]:
         return EncoderLayers(self.config, **dict(self.options or {}), name="layers")(x, texts, call)

@@ -10,7 +10,7 @@ from mdmf_jax.errors import ConfigError
 from mdmf_jax.models.encoders.clip.blocks import layer_norm
 from mdmf_jax.models.encoders.clip.config import LEGACY_EOS, CLIPConfig, TextConfig
 from mdmf_jax.models.encoders.clip.stack import AdapterOf, Transformer, no_adapter
-from mdmf_jax.models.layers.adapter import TowerCall
+from mdmf_jax.models.layers.adapter import ALONE, TowerCall
 
 
 def end_position(ids: jax.Array, eos_token_id: int) -> jax.Array:
@@ -66,7 +66,7 @@ class TextTransformer(nn.Module):
     blocks: Any = None
 
     @nn.compact
-    def __call__(self, ids: jax.Array, call: TowerCall = TowerCall()) -> jax.Array:
+    def __call__(self, ids: jax.Array, call: TowerCall = ALONE) -> jax.Array:
         x = TextEmbeddings(self.config, self.dtype, name="embeddings")(ids)
         options = dict(self.blocks or {}) | {"causal": True, "dtype": self.dtype}
         x, _ = Transformer(self.config, options, name="encoder")(x, None, call)
@@ -89,7 +89,7 @@ class CLIPText(nn.Module):
     streams: tuple[str, ...] = ()
 
     @nn.compact
-    def __call__(self, ids: jax.Array, call: TowerCall = TowerCall()) -> jax.Array:
+    def __call__(self, ids: jax.Array, call: TowerCall = ALONE) -> jax.Array:
         text = self.config.text
         blocks = {"adapter_of": self.adapter_of, "streams": self.streams}
         pooled = TextTransformer(text, self.dtype, blocks, name="text_model")(ids, call)

@@ -16,6 +16,7 @@ import numpy as np
 import tokenizers
 from tokenizers import models, pre_tokenizers
 
+from mdmf_jax import files
 from mdmf_jax.errors import UserError, WeightsError
 
 START, END = "<|startoftext|>", "<|endoftext|>"
@@ -112,9 +113,13 @@ class Tokenizer:
         directory = Path(directory)
         special = {"bos_token": START, "eos_token": END, "pad_token": END, "unk_token": END}
         lines = ["#version: 0.2", *(f"{left} {right}" for left, right in self.merges), ""]
-        _write(directory / "vocab.json", json.dumps(self.vocab, ensure_ascii=False))
-        _write(directory / "merges.txt", "\n".join(lines))
-        _write(directory / "special_tokens_map.json", json.dumps(special))
+        contents = {
+            "vocab.json": json.dumps(self.vocab, ensure_ascii=False),
+            "merges.txt": "\n".join(lines),
+            "special_tokens_map.json": json.dumps(special),
+        }
+        for name, text in contents.items():
+            files.write_whole(directory / name, text, WeightsError)
 
     def __call__(self, texts: Sequence[str], length: int) -> np.ndarray:
         """Token ids int32 [len(texts), length]: start, the text's tokens, end, padding.
@@ -161,7 +166,3 @@ def _pad_token(directory: Path) -> str:
             if token:
                 return token["content"] if isinstance(token, dict) else token
     return END
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")

@@ -12,7 +12,7 @@ from mdmf_jax.models.encoders.clip.config import CLIPConfig, ResNetConfig
 from mdmf_jax.models.encoders.clip.resnet import ResNet
 from mdmf_jax.models.encoders.clip.stack import AdapterOf, no_adapter
 from mdmf_jax.models.encoders.clip.vit import VisionTransformer
-from mdmf_jax.models.layers.adapter import TowerCall
+from mdmf_jax.models.layers.adapter import ALONE, TowerCall
 
 
 class CLIPVision(nn.Module):
@@ -47,7 +47,7 @@ class CLIPVision(nn.Module):
 
     @nn.compact
     def features(
-        self, pixels: jax.Array, texts: jax.Array | None = None, call: TowerCall = TowerCall()
+        self, pixels: jax.Array, texts: jax.Array | None = None, call: TowerCall = ALONE
     ) -> dict[str, jax.Array]:
         """Features of frames by name, those that are `wanted`.
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from mdmf_jax.models.encoders.clip.blocks import layer_norm
 from mdmf_jax.models.encoders.clip.config import VisionConfig
 from mdmf_jax.models.encoders.clip.stack import Transformer
-from mdmf_jax.models.layers.adapter import TowerCall
+from mdmf_jax.models.layers.adapter import ALONE, TowerCall
 
 
 class PatchEmbedding(nn.Module):
@@ -74,7 +74,7 @@ class VisionTransformer(nn.Module):
 
     @nn.compact
     def __call__(
-        self, pixels: jax.Array, texts: jax.Array | None = None, call: TowerCall = TowerCall()
+        self, pixels: jax.Array, texts: jax.Array | None = None, call: TowerCall = ALONE
     ) -> dict[str, jax.Array]:
         """Returns "frames", the class token's final state [B, hidden_size]; if asked for,
         "patches", those of the patches [B, patches, hidden_size], and "tokens_<l>", all tokens
