@@ -18,6 +18,8 @@ from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from mdmf_jax.runs.experiment import Experiment  # noqa: E402
+
 from configs import demo  # noqa: E402
 from mdmf_jax.comparison.statistics import paired_difference  # noqa: E402
 from mdmf_jax.comparison.tables import signed  # noqa: E402
@@ -25,7 +27,6 @@ from mdmf_jax.config.config import Config, from_config_dict  # noqa: E402
 from mdmf_jax.config.variants import VARIANTS  # noqa: E402
 from mdmf_jax.evaluation.metrics import interval95  # noqa: E402
 from mdmf_jax.evaluation.provenance import hardware, versions, write_json  # noqa: E402
-from mdmf_jax.runs.experiment import Experiment  # noqa: E402
 from mdmf_jax.runs.train import train  # noqa: E402
 
 # Switches that change nothing for CLIP-MDMF with OTAM.

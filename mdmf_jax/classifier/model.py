@@ -12,7 +12,7 @@ from mdmf_jax.errors import ConfigError
 from mdmf_jax.evaluation.compiled_method import CompiledMethod
 from mdmf_jax.model import FewShotModel, Params
 from mdmf_jax.models.encoders.registry import encoder_class
-from mdmf_jax.models.methods import registry as methods
+from mdmf_jax.models.methods.registry import config_class, default_sections
 from mdmf_jax.models.model_settings import ModelSettings
 from mdmf_jax.training.restore import restore
 
@@ -61,9 +61,8 @@ def pretrained(path: files.Name, method: str = "otam", encoder: files.Name | Non
 def _from_clip(path: str, method: str) -> Model:
     prompt = {"prompt": _DEMO_PROMPT} if path == DEMO else {}
     options = encoder_class("clip").Config(path=path, **prompt)
-    sections = methods.default_sections(method)
     settings = ModelSettings(
-        method, methods.config_class(method)(), "clip", options, _FRAMES, sections=sections
+        method, config_class(method)(), "clip", options, _FRAMES, sections=default_sections(method)
     )
     model = FewShotModel(settings)
     if jax.tree.leaves(model.shapes["head"]):

@@ -1,37 +1,28 @@
 """Settings that a saved model needs: encoder, method, and how clips are cut from videos."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 from mdmf_jax.config.config import Config
-from mdmf_jax.config.fields import build_section
+from mdmf_jax.config.convert import build_section, check_known
+from mdmf_jax.config.fields import setting
+from mdmf_jax.config.schema import all_sections
+from mdmf_jax.data.settings import ClipOptions
 from mdmf_jax.errors import ConfigError
 from mdmf_jax.models.encoders.registry import encoder_class
-from mdmf_jax.models.methods import registry as methods
-from mdmf_jax.models.methods.checks import check_method
+from mdmf_jax.models.methods.registry import method_class
 from mdmf_jax.models.model_settings import ModelSettings
 from mdmf_jax.training.build import model_settings
 
-_LEAST_1 = {"min": 1}
-
 
 @dataclass(frozen=True)
-class ClipSettings:
-    """How the clips of a video are cut, as in the section `data` of a config.
+class ClipSettings(ClipOptions):
+    """How the clips of a video or of a window are cut."""
 
-    Attributes:
-      frames: T, frames taken of a video or of a window.
-      seed: of the run; names random draws of frames, where `sampling` draws them in a test.
-    """
-
-    frames: int = field(metadata=_LEAST_1)
-    resize: int = field(metadata=_LEAST_1)
-    crop: int = field(metadata=_LEAST_1)
-    pipeline: Literal["mdmf", "clip_fsar"]
-    sampling: Literal["ends", "segments", "span"]
-    test_clips: int = field(metadata=_LEAST_1)
-    seed: int = field(default=0, metadata={"min": 0})
+    seed: int = setting(
+        0, "of the run; names random draws of frames, where `sampling` draws them in a test", min=0
+    )
 
 
 @dataclass(frozen=True)
@@ -49,8 +40,7 @@ class Settings:
 
 def settings_of_run(config: Config, train_classes: int) -> Settings:
     """The settings of a run that its model needs."""
-    names = [item.name for item in fields(ClipSettings) if item.name != "seed"]
-    cut = {name: getattr(config.data, name) for name in names}
+    cut = {item.name: getattr(config.data, item.name) for item in fields(ClipOptions)}
     return Settings(model_settings(config, train_classes), ClipSettings(**cut, seed=config.seed))
 
 
@@ -82,22 +72,31 @@ def settings_from_dict(values: Any) -> Settings:
     if not isinstance(values, Mapping) or values.keys() != set(parts):
         raise ConfigError(f"settings: must be an object with {', '.join(parts)}")
     method = str(values["method"])
-    clips = build_section(ClipSettings, values["clips"], "settings.clips")
+    clips = build_section(ClipSettings, values["clips"], "settings.clips", complete=True)
     encoder = dict(values["encoder"])
     name = str(encoder.pop("name", ""))
-    kind, limits = methods.config_class(method), methods.METHOD_LIMITS.get(method, {})
-    head = build_section(kind, values["head"], "settings.head", limits)
+    kind = method_class(method)
     model = ModelSettings(
         method,
-        head,
+        build_section(kind.Config, values["head"], "settings.head"),
         name,
         build_section(encoder_class(name).Config, encoder, "settings.encoder"),
         clips.frames,
         int(values["train_classes"]),
-        methods.build_sections(values["sections"], "settings.sections"),
+        _sections(kind.sections, values["sections"]),
     )
     _check(model, clips)
     return Settings(model, clips)
+
+
+def _sections(kinds: Mapping[str, type], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The shared sections of a method; those of others are left out."""
+    for name in values:
+        check_known(name, all_sections(), "settings.sections")
+    return {
+        name: build_section(kind, values.get(name, {}), f"settings.sections.{name}")
+        for name, kind in kinds.items()
+    }
 
 
 def _check(model: ModelSettings, clips: ClipSettings) -> None:
@@ -105,4 +104,4 @@ def _check(model: ModelSettings, clips: ClipSettings) -> None:
         raise ConfigError(f"settings.resize is {clips.resize}, less than crop ({clips.crop})")
     if "{}" not in getattr(model.encoder, "prompt", "{}"):
         raise ConfigError(f"settings.prompt is {model.encoder.prompt!r}; it must contain {{}}")
-    check_method(model.method, model.head, model.sections.get("tuples"), clips.frames)
+    method_class(model.method).check(model.head, model.sections, clips.frames)

@@ -7,8 +7,9 @@ from pathlib import Path
 from absl import flags, logging
 from ml_collections import config_flags
 
-from mdmf_jax.config.config import Config, from_config_dict, known_settings
-from mdmf_jax.config.fields import check_known
+from mdmf_jax.config.config import Config, from_config_dict
+from mdmf_jax.config.convert import check_known
+from mdmf_jax.config.schema import known_settings
 from mdmf_jax.errors import ConfigError, Stopped, UserError
 from mdmf_jax.training import compilation_cache, distributed
 

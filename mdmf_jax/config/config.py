@@ -1,206 +1,82 @@
-"""The settings of a run as frozen dataclasses. configs/common.py holds the defaults."""
+"""The settings of a run as frozen dataclasses, from nested dictionaries and back."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
-from mdmf_jax.config.fields import build_section, check_known, convert
+from mdmf_jax.config import renamed
+from mdmf_jax.config.convert import build_section, check_known
+from mdmf_jax.config.schema import (
+    DEFAULT_ENCODER,
+    FIXED,
+    EncoderName,
+    TopSettings,
+    known_settings,
+    run_sections,
+)
+from mdmf_jax.config.sections import CheckpointSection, EvalSection, TrainSection
 from mdmf_jax.config.variants import resolve
+from mdmf_jax.data.settings import DataSection, EpisodeSection
 from mdmf_jax.errors import ConfigError
-from mdmf_jax.models.layers.tuple_matcher import TupleOptions
-from mdmf_jax.models.methods import registry as methods
-from mdmf_jax.models.methods.checks import check_method
-
-
-def _at_least(least: float, below: float | None = None) -> Any:
-    return field(metadata={"min": least} if below is None else {"min": least, "below": below})
-
-
-@dataclass(frozen=True)
-class EncoderSection:
-    """The pretrained encoder and the prompts."""
-
-    path: str
-    prompt: str
-    normalise: Literal["clip", "none"]
-    dtype: Literal["float32", "bfloat16"]
-    attention: Literal["auto", "xla", "cudnn"]
-
-
-@dataclass(frozen=True)
-class DataSection:
-    """Videos, splits and what is done to frames."""
-
-    dataset: Literal["folders", "demo"]
-    root: str
-    source: Literal["auto", "videos", "frames", "prepared"]
-    protocol: str
-    splits: str
-    frames: int = _at_least(1)
-    resize: int = _at_least(1)
-    crop: int = _at_least(1)
-    pipeline: Literal["mdmf", "clip_fsar"]
-    sampling: Literal["ends", "segments", "span"]
-    test_clips: int = _at_least(1)
-    short_videos: Literal["repeat", "drop"]
-    flip: bool
-    jitter: bool
-    left_right: bool
-    cache: bool
-    loader: Literal["tfdata", "threads"]
-    workers: int = _at_least(1)
-    prompt_order: Literal["by_name", "reference"]
-
-
-@dataclass(frozen=True)
-class EpisodeSection:
-    """Training episodes."""
-
-    way: int = _at_least(2)
-    shot: int = _at_least(1)
-    queries: int = _at_least(1)
-
-
-@dataclass(frozen=True)
-class TrainSection:
-    """Optimisation, validation and checkpoints."""
-
-    steps: int = _at_least(0)
-    episodes_per_step: int = _at_least(1)
-    optimizer: Literal["adam", "sgd"]
-    learning_rate: float = _at_least(0)
-    warmup_steps: int = _at_least(0)
-    warmup_start: float = _at_least(0)
-    decay_at: tuple[int, ...] = _at_least(1)
-    decay_factor: float = _at_least(0)
-    weight_decay: float = _at_least(0)
-    no_decay: tuple[str, ...]
-    freeze: tuple[str, ...]
-    log_every: int = _at_least(1)
-    on_nan: Literal["stop", "skip"]
-    max_skipped: int = _at_least(1)
-    validate_every: int = _at_least(1)
-    validate_episodes: int = _at_least(1)
-    select: Literal["best", "last"]
-    model_devices: int = _at_least(1)
-    shard_params: bool
-    micro_batch: int = _at_least(0)
-    remat: bool
-    cached_clips: int = _at_least(0)
-    profile_from: int = _at_least(0)
-    profile_steps: int = _at_least(1)
-
-    @property
-    def allowed_to_skip(self) -> int:
-        """Steps without a finite loss and gradient that may be left out."""
-        return self.max_skipped if self.on_nan == "skip" else 0
-
-
-@dataclass(frozen=True)
-class CheckpointSection:
-    """What is kept of a run."""
-
-    keep: int = _at_least(1)
-    on_corrupt: Literal["error", "fallback"]
-
-
-@dataclass(frozen=True)
-class EvalSection:
-    """Evaluation after training, and of eval.py."""
-
-    split: Literal["train", "val", "test"]
-    way: int = _at_least(2)
-    shots: tuple[int, ...] = _at_least(1)
-    queries: int = _at_least(1)
-    episodes: int = _at_least(1)
-    chunk: int = _at_least(1)
-    table_gib: float = _at_least(0)
-    feature_cache: str
-    untrained: bool
+from mdmf_jax.models.methods.registry import method_class
 
 
 @dataclass(frozen=True)
 class Config:
     """All settings of a run.
 
-    `head` holds the options of the chosen method, `tuples` more of them for the methods that
-    compare frame tuples.
+    Attributes:
+      variant, method, seed: see `TopSettings`.
+      encoder_name: name of the encoder.
+      encoder: its options, an instance of its Config.
+      head: options of the method, an instance of its Config.
+      sections: the options that the method shares with others, by the name of their section.
     """
 
     variant: Literal["corrected", "reference"]
     method: str
     seed: int
-    encoder: EncoderSection
+    encoder_name: str
+    encoder: Any
     data: DataSection
     episode: EpisodeSection
     train: TrainSection
     checkpoint: CheckpointSection
     eval: EvalSection
-    tuples: TupleOptions
     head: Any
-
-    @property
-    def encoder_name(self) -> str:
-        return "clip"
-
-    @property
-    def sections(self) -> dict[str, Any]:
-        return {"tuples": self.tuples}
-
-
-SECTIONS = {
-    "encoder": EncoderSection,
-    "data": DataSection,
-    "episode": EpisodeSection,
-    "train": TrainSection,
-    "checkpoint": CheckpointSection,
-    "eval": EvalSection,
-}
-SCALARS = {"variant": str, "method": str, "seed": int}
-
-
-def known_settings() -> dict[str, list[str]]:
-    """Names of all settings by section; "" holds the sections and the top-level settings."""
-    sections = SECTIONS | {"tuples": TupleOptions}
-    sections |= {name: methods.config_class(name) for name in methods.METHODS}
-    known = {name: [f.name for f in fields(cls)] for name, cls in sections.items()}
-    return {"": [*SCALARS, *sections]} | known
+    sections: Mapping[str, Any] = field(default_factory=dict)
 
 
 def from_config_dict(settings: Mapping[str, Any]) -> Config:
     """Checks settings (an ml_collections ConfigDict or a plain nested dict) and freezes them.
 
-    Switches that are None take the value of the variant.
+    Switches that are None take the value of the variant. Old names are accepted with a warning.
 
     Raises:
       ConfigError: an unknown or missing key, a wrong type or a bad value; the message names it.
     """
-    settings = settings.to_dict() if hasattr(settings, "to_dict") else dict(settings)
-    for name in settings:
-        check_known(name, known_settings()[""])
-    for name in (*SCALARS, *SECTIONS):
-        if name not in settings:
-            raise ConfigError(f"setting {name} is missing")
-    settings = resolve(settings)
-    scalars = {name: convert(settings[name], kind, name) for name, kind in SCALARS.items()}
-    method = scalars["method"]
-    head = build_section(
-        methods.config_class(method),
-        settings.get(method, {}),
-        method,
-        methods.METHOD_LIMITS.get(method, {}),
-    )
-    built = {name: build_section(cls, settings[name], name) for name, cls in SECTIONS.items()}
-    tuples = build_section(TupleOptions, settings.get("tuples", {}), "tuples", methods.TUPLE_LIMITS)
-    config = Config(**scalars, **built, tuples=tuples, head=head)
-    _check_together(config)
-    return config
+    plain, changed = renamed.new_settings(_plain(settings))
+    renamed.warn(changed)
+    return _build(plain, complete=True)
+
+
+def from_stored(settings: Mapping[str, Any]) -> Config:
+    """The same for the settings in a checkpoint or in a file of results.
+
+    Old names are accepted in silence, and settings that did not exist yet take their defaults.
+
+    Raises:
+      ConfigError: as `from_config_dict`.
+    """
+    return _build(renamed.new_settings(_plain(settings))[0], complete=False)
 
 
 def to_dict(config: Config) -> dict[str, Any]:
     """The settings as a plain nested dict for JSON; `from_config_dict` reads it back."""
     settings = asdict(config)
+    settings["encoder"] = {"name": settings.pop("encoder_name")} | settings["encoder"]
+    settings |= settings.pop("sections")
     settings[config.method] = settings.pop("head")
     return {
         name: {k: list(v) if isinstance(v, tuple) else v for k, v in value.items()}
@@ -210,19 +86,63 @@ def to_dict(config: Config) -> dict[str, Any]:
     }
 
 
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    to_dict = getattr(settings, "to_dict", None)
+    return to_dict() if to_dict else dict(settings)
+
+
+def _build(settings: dict[str, Any], complete: bool) -> Config:
+    """
+    Args:
+      settings: under the names of today.
+      complete: a missing setting of a fixed section is an error.
+    """
+    known = known_settings()[""]
+    for name in settings:
+        check_known(str(name), known)
+    needed = [f.name for f in fields(TopSettings)] + ["encoder", *FIXED]
+    for name in needed:
+        if complete and name not in settings:
+            raise ConfigError(f"setting {name} is missing")
+    top = {name: settings[name] for name in needed[:3] if name in settings}
+    scalars = build_section(TopSettings, top, "")
+    encoder = _encoder_name(settings.get("encoder", {}))
+    sections = run_sections(scalars.method, encoder)
+    optional = set(sections) - set(FIXED) if complete else set(sections)
+    filled = settings | {name: settings.get(name, {}) for name in optional}
+    filled = resolve(filled, scalars.variant, scalars.method, encoder)
+    if isinstance(filled["encoder"], dict):
+        filled["encoder"].pop("name", None)
+    built = {
+        name: build_section(cls, filled[name], name, complete and name in FIXED)
+        for name, cls in sections.items()
+    }
+    shared = {name: built.pop(name) for name in method_class(scalars.method).sections}
+    head = built.pop(scalars.method)
+    config = Config(**asdict(scalars), encoder_name=encoder, **built, head=head, sections=shared)
+    _check_together(config)
+    return config
+
+
+def _encoder_name(section: Any) -> str:
+    if not isinstance(section, Mapping):
+        return DEFAULT_ENCODER  # its section is refused in its turn
+    given = {"name": section["name"]} if "name" in section else {}
+    return build_section(EncoderName, given, "encoder").name
+
+
 def _check_together(config: Config) -> None:
     if config.data.resize < config.data.crop:
         raise ConfigError(
             f"data.resize is {config.data.resize}; it must be at least data.crop "
             f"({config.data.crop})"
         )
-    check_method(config.method, config.head, config.tuples, config.data.frames)
+    method_class(config.method).check(config.head, config.sections, config.data.frames)
     if not config.eval.shots:
         raise ConfigError("eval.shots is empty; give at least one number of shots")
-    if config.seed < 0:
-        raise ConfigError(f"seed is {config.seed}; it must be at least 0")
-    if "{}" not in config.encoder.prompt:
-        raise ConfigError(f"encoder.prompt is {config.encoder.prompt!r}; it must contain {{}}")
+    prompt = getattr(config.encoder, "prompt", "{}")
+    if "{}" not in prompt:
+        raise ConfigError(f"encoder.prompt is {prompt!r}; it must contain {{}}")
     for name in ("freeze", "no_decay"):
         for pattern in getattr(config.train, name):
             try:

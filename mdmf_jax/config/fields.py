@@ -1,96 +1,83 @@
-"""Strict conversion of plain settings (from a config file or JSON) to frozen dataclasses."""
+"""How an option is declared: default, bounds, help, published value and effect in one place."""
 
-import difflib
-import types
-from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, fields
-from typing import Any, Literal, get_args, get_origin, get_type_hints
-
-from mdmf_jax.errors import ConfigError
-
-# Bounds of a number: the name in a field's metadata, the words of the message, the test.
-BOUNDS = (
-    ("min", "at least", lambda value, bound: value >= bound),
-    ("max", "at most", lambda value, bound: value <= bound),
-    ("above", "above", lambda value, bound: value > bound),
-    ("below", "below", lambda value, bound: value < bound),
-)
+from collections.abc import Sequence
+from dataclasses import Field, field, fields
+from typing import Any, Final
 
 
-def build_section(
-    cls: type,
-    values: Any,
-    section: str,
-    limits: Mapping[str, Any] = types.MappingProxyType({}),
+class _Same:
+    def __repr__(self) -> str:
+        return "SAME"
+
+
+SAME: Final = _Same()  # the published code has the default, too
+
+# What a setting may affect, from most to least.
+AFFECTS = {
+    "features": "the features of a test clip",
+    "rounding": "the same up to rounding errors; stored features are made again",
+    "videos": "which videos there are; stored features depend on what these hold",
+    "result": "what training gives, or what a model answers",
+    "training": "how a run goes on from a checkpoint: how long, and what stops it",
+    "place": "where the videos lie",
+    "evaluation": "what is tested in the end, not the model",
+    "speed": "speed, memory, log and storage only",
+}
+# These must be the same in a run and in its checkpoint.
+FIXED_BY_CHECKPOINT = ("features", "videos", "result")
+# The key of stored features holds these, besides the contents of the videos.
+FEATURE_KEY = ("features", "rounding")
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    reference: Any = SAME,
+    choices: Sequence[str] | None = None,
+    min: float | None = None,
+    max: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    affects: str | None = None,
 ) -> Any:
-    """An instance of the dataclass `cls` from a mapping, every value checked.
+    """A field of an options dataclass, declared once.
 
-    Types are those of the dataclass's annotations: bool, int, float (an int will do), str,
-    Literal, tuple[int, ...] and tuple[str, ...] (a list will do). A field's metadata may hold
-    bounds ("min", "max", "above", "below"); for tuples they hold for each item.
+    Its type is that of the annotation: bool, int, float, str, Literal, tuple[int, ...] or
+    tuple[str, ...]. Checkpoints that are older than a setting are read with its default, so that
+    the default of a new setting should do what was done before.
 
     Args:
-      section: name of the section, for messages.
-      limits: by field name, a tuple of the allowed texts or a dict of bounds.
+      default: value of the variant "corrected".
+      help: one line for the table of settings, without a full stop.
+      reference: value of the variant "reference", the published code's. With it, the setting is
+        None in a config until the variant is known, even if it equals the default.
+      choices: allowed texts; a Literal as type says the same.
+      min, max, above, below: bounds of a number, or of each number of a tuple.
+      affects: a key of AFFECTS. None: "features" for an option of an encoder, else "result".
 
     Raises:
-      ConfigError: an unknown or missing key, a wrong type or a bad value.
+      ValueError: `affects` is unknown.
     """
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"{section} is {values!r}; it must be a section with settings")
-    names = [field.name for field in fields(cls)]
-    for key in values:
-        check_known(str(key), names, section)
-    hints, checked = get_type_hints(cls), {}
-    for field in fields(cls):
-        path = f"{section}.{field.name}"
-        if field.name in values:
-            value = convert(values[field.name], hints[field.name], path)
-            _check_limit(value, limits.get(field.name, field.metadata), path)
-            checked[field.name] = value
-        elif field.default is MISSING:
-            raise ConfigError(f"setting {path} is missing")
-    return cls(**checked)
+    if affects is not None and affects not in AFFECTS:
+        raise ValueError(f"affects is {affects!r}; known: {', '.join(AFFECTS)}")
+    given = {
+        "choices": None if choices is None else tuple(choices),
+        "min": min,
+        "max": max,
+        "above": above,
+        "below": below,
+        "affects": affects,
+    }
+    metadata = {name: value for name, value in given.items() if value is not None}
+    return field(default=default, metadata={"help": help, "reference": reference} | metadata)
 
 
-def check_known(name: str, known: Iterable[str], section: str = "") -> None:
-    """Raises ConfigError, naming the known settings of the section, unless `name` is known."""
-    known = sorted(known)
-    if name in known:
-        return
-    prefix = f"{section}." if section else ""
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f" (did you mean {prefix}{close[0]}?)" if close else ""
-    place = f" in {section}" if section else ""
-    raise ConfigError(f"unknown setting {prefix}{name}{hint}; known{place}: {', '.join(known)}")
+def switches(cls: type) -> dict[str, Field]:
+    """The fields of an options dataclass whose value the variant decides."""
+    return {f.name: f for f in fields(cls) if f.metadata.get("reference", SAME) is not SAME}
 
 
-def convert(value: Any, kind: Any, path: str) -> Any:
-    """`value` as the type `kind`; ConfigError if it is of another type."""
-    if get_origin(kind) is Literal:
-        _check_choice(value, get_args(kind), path)
-        return value
-    if get_origin(kind) is tuple:
-        if not isinstance(value, tuple | list):
-            raise ConfigError(f"{path} is {value!r}; it must be a tuple such as (1, 5)")
-        return tuple(convert(item, get_args(kind)[0], path) for item in value)
-    if kind is float and type(value) is int:
-        return float(value)
-    if type(value) is not kind:
-        raise ConfigError(f"{path} is {value!r}; it must be of type {kind.__name__}")
-    return value
-
-
-def _check_limit(value: Any, limit: tuple[str, ...] | Mapping[str, float], path: str) -> None:
-    if isinstance(limit, tuple):
-        _check_choice(value, limit, path)
-        return
-    for item in value if isinstance(value, tuple) else (value,):
-        for name, words, holds in BOUNDS:
-            if name in limit and not holds(item, limit[name]):
-                raise ConfigError(f"{path} is {item!r}; it must be {words} {limit[name]}")
-
-
-def _check_choice(value: Any, choices: tuple[str, ...], path: str) -> None:
-    if value not in choices:
-        raise ConfigError(f"{path} is {value!r}; known: {', '.join(map(str, choices))}")
+def effect(option: Field, of_encoder: bool = False) -> str:
+    """What a field affects, a key of AFFECTS; a field without `setting` has the default effect."""
+    return option.metadata.get("affects") or ("features" if of_encoder else "result")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mdmf_jax import files
-from mdmf_jax.config.config import from_config_dict
+from mdmf_jax.config.config import from_stored
 from mdmf_jax.errors import CheckpointError, ConfigError, DataError
 from mdmf_jax.evaluation.opened import Opened, open_checkpoint, open_untrained
 from mdmf_jax.evaluation.provenance import RESULTS, task_name
@@ -77,7 +77,7 @@ def load(evaluation: Evaluation, task: Task) -> Opened:
                 "--checkpoint=RUN, or --numbers-only for a report without examples"
             )
         return open_checkpoint(evaluation.checkpoint, task)
-    return open_untrained(adapted(from_config_dict(evaluation.facts["settings"]), task))
+    return open_untrained(adapted(from_stored(evaluation.facts["settings"]), task))
 
 
 def task_sizes(evaluation: Evaluation, task: Task, episodes: int) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from mdmf_jax.config.config import Config
 from mdmf_jax.errors import ConfigError
 from mdmf_jax.model import FewShotModel, Params
 from mdmf_jax.models.encoders.clip.config import CLIPConfig
-from mdmf_jax.models.methods.checks import uses_tuples
 from mdmf_jax.training.build import make_model
 from mdmf_jax.training.checkpoint import FOLDER, Checkpoints
 from mdmf_jax.training.optimizer import make_train_optimizer, split_params
@@ -103,7 +102,7 @@ def read_checkpoint(path: str | Path, clip: str | None = None) -> tuple[Config, 
         raise ConfigError(
             f"the method {config.method} has no published form; known are {', '.join(PUBLISHED)}"
         )
-    if uses_tuples(config.method, config.head):
+    if getattr(config.head, "matcher", "") == "tuples":
         raise ConfigError(f"{config.method}.matcher is 'tuples', which has no published form")
     model = make_model(config, found.train_classes)
     return config, read_params(found, model.shapes)

@@ -3,49 +3,54 @@
 from collections.abc import Mapping
 from typing import Any
 
-# Settings that may change between two runs over one checkpoint; all others must be the same.
-# A name ending in ".*" stands for the whole section.
-MAY_CHANGE = (
-    "train.steps",
-    "train.log_every",
-    "train.on_nan",
-    "train.max_skipped",
-    "checkpoint.*",
-    "train.model_devices",
-    "train.shard_params",
-    "train.micro_batch",
-    "train.remat",
-    "train.profile_from",
-    "train.profile_steps",
-    "encoder.attention",
-    "eval.*",
-    "data.root",
-    "data.loader",
-    "data.workers",
-    "data.cache",
-)
+from mdmf_jax.config import renamed
+from mdmf_jax.config.affecting import flattened
+from mdmf_jax.config.fields import FIXED_BY_CHECKPOINT
+from mdmf_jax.config.schema import DEFAULT_ENCODER, all_sections, effects, options, run_sections
+from mdmf_jax.models.methods.registry import METHODS
 
 
 def differences(saved: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:
     """Texts "key: saved -> current" of the settings that differ and may not.
 
+    A setting that the saved run did not know yet had its default. A setting that is unknown
+    today counts.
+
     Args:
       saved, current: nested settings as `config.to_dict` gives them.
+
+    Raises:
+      ConfigError: no such encoder.
     """
-    saved, current = _flat(saved), _flat(current)
+    saved, current = renamed.new_settings(saved)[0], renamed.new_settings(current)[0]
+    encoder = _encoder(current)
+    found, defaults = effects(encoder), _defaults(encoder)
+    before, now = _read_by_run(saved), _read_by_run(current)
     changed = []
-    for key in sorted(saved.keys() | current.keys()):
-        free = key in MAY_CHANGE or f"{key.split('.')[0]}.*" in MAY_CHANGE
-        if not free and saved.get(key) != current.get(key):
-            changed.append(f"{key}: {saved.get(key)!r} -> {current.get(key)!r}")
+    for key in sorted(before.keys() | now.keys()):
+        old, new = (values.get(key, defaults.get(key)) for values in (before, now))
+        if found.get(key, "result") in FIXED_BY_CHECKPOINT and old != new:
+            changed.append(f"{key}: {old!r} -> {new!r}")
     return changed
 
 
-def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
-    flat = {}
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            flat |= {f"{name}.{key}": item for key, item in value.items()}
-        else:
-            flat[name] = value
-    return flat
+def _encoder(settings: Mapping[str, Any]) -> str:
+    section = settings.get("encoder")
+    return section.get("name", DEFAULT_ENCODER) if isinstance(section, Mapping) else DEFAULT_ENCODER
+
+
+def _defaults(encoder: str) -> dict[str, Any]:
+    # Of JSON, in which tuples are lists.
+    return {
+        path: list(field.default) if isinstance(field.default, tuple) else field.default
+        for path, field, _ in options(all_sections(encoder))
+    }
+
+
+def _read_by_run(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """By dotted name, without the sections of other methods."""
+    method = settings.get("method")
+    others = set(all_sections()) if method in METHODS else set()
+    if others:
+        others -= set(run_sections(method, DEFAULT_ENCODER))
+    return flattened({name: value for name, value in settings.items() if name not in others})

@@ -10,7 +10,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from mdmf_jax import files
-from mdmf_jax.config.config import Config, from_config_dict, to_dict
+from mdmf_jax.config.config import Config, from_stored, to_dict
 from mdmf_jax.errors import CheckpointError
 from mdmf_jax.model import FewShotModel, Params
 from mdmf_jax.training.build import make_model
@@ -75,7 +75,7 @@ def find(path: str | Path, *, config: Config | None = None, encoder: str | None 
         values = dict(checkpoints.settings(step))
         checkpoints.verify(step)
     classes = int(values.pop(TRAIN_CLASSES, 1))
-    config = config or from_config_dict(values)
+    config = config or from_stored(values)
     if encoder:
         config = replace(config, encoder=replace(config.encoder, path=encoder))
     return Found(folder, step, config, classes)

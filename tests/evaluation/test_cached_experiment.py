@@ -6,10 +6,10 @@ import shutil
 import jax
 import numpy as np
 import pytest
+from mdmf_jax.runs.experiment import Experiment
 
 from mdmf_jax.cli.main import main
 from mdmf_jax.config.config import from_config_dict
-from mdmf_jax.runs.experiment import Experiment
 
 PARTS = 12  # test videos of the tiny data
 

@@ -5,32 +5,24 @@ from typing import Any
 
 import mdmf_jax
 from mdmf_jax import files
-from mdmf_jax.config.config import Config, to_dict
+from mdmf_jax.config.affecting import affecting
+from mdmf_jax.config.config import Config
+from mdmf_jax.config.fields import FEATURE_KEY
 from mdmf_jax.data.videos.sources import VideoSource
 from mdmf_jax.evaluation.features.contents import ContentTable, video_contents
 from mdmf_jax.evaluation.features.shared import digest
 from mdmf_jax.model import FewShotModel
 
-# Settings of the data that do not change a test clip; all others count as if they did. Where
-# videos lie and how they are stored shows in their contents.
-_UNIMPORTANT = {
-    "dataset", "root", "source", "protocol", "splits", "flip", "jitter", "left_right", "cache",
-    "loader", "workers", "prompt_order",
-}  # fmt: skip
-
 
 def encoder_content(config: Config, model: FewShotModel, encoder_params: Any) -> dict[str, Any]:
     """The encoder's share: parameters, sizes, and the settings of clips and pixels."""
-    settings = to_dict(config)
-    data = {k: v for k, v in settings["data"].items() if k not in _UNIMPORTANT}
     return {
         "version": mdmf_jax.__version__,
-        "encoder": [model.settings.encoder_name, digest(encoder_params)],
+        "encoder": digest(encoder_params),
         "sizes": repr(model.encoder.sizes),
         "features": sorted(model.encoder.wanted),
-        "options": {k: v for k, v in settings["encoder"].items() if k not in ("path", "prompt")},
-        "data": data,
-        "seed": settings["seed"],
+        # Where videos lie and how they are stored shows in their contents.
+        "settings": affecting(config, *FEATURE_KEY),
     }
 
 

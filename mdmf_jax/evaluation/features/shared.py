@@ -1,21 +1,20 @@
 """Features of a part's videos, computed once for all that share encoder, data and settings."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import numpy as np
 
 from mdmf_jax import files
-from mdmf_jax.config.config import Config, to_dict
+from mdmf_jax.config.affecting import affecting
+from mdmf_jax.config.config import Config
+from mdmf_jax.config.fields import FEATURE_KEY
 
-# Settings that features of test clips do not depend on. All others count as if they did.
-_SECTIONS = {"variant", "method", "tuples", "episode", "train", "eval", "checkpoint"}
-_SETTINGS = {
-    "encoder": {"path", "prompt"},  # the encoder's parameters themselves are compared
-    "data": {"flip", "jitter", "left_right", "cache", "loader", "workers", "prompt_order"},
-}
+# What features of test clips depend on, besides the encoder's parameters. What the videos hold is
+# not looked at.
+_KINDS = (*FEATURE_KEY, "videos", "place")
 
 
 class SharedFeatures:
@@ -36,7 +35,7 @@ class SharedFeatures:
         Args:
           config: of the run whose features they are.
         """
-        key = "/".join((split, _relevant(to_dict(config)), digest(encoder_params)))
+        key = "/".join((split, json.dumps(affecting(config, *_KINDS)), digest(encoder_params)))
         if key not in self._kept:
             self._kept[key] = compute()
         return self._kept[key]
@@ -52,15 +51,3 @@ def _pieces(params: Any) -> Iterator[bytes]:
         leaf = np.ascontiguousarray(leaf)
         yield f"{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}".encode()
         yield leaf.tobytes()
-
-
-def _relevant(settings: Mapping[str, Any]) -> str:
-    skipped = _SECTIONS | {settings["method"]}
-    kept = {
-        name: {k: v for k, v in value.items() if k not in _SETTINGS.get(name, ())}
-        if isinstance(value, Mapping)
-        else value
-        for name, value in settings.items()
-        if name not in skipped
-    }
-    return json.dumps(kept, sort_keys=True)

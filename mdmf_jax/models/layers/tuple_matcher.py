@@ -7,12 +7,15 @@ transpose them, so that its "frames" mix channels and time; here a frame is a fr
 """
 
 from dataclasses import dataclass
+from math import comb
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from mdmf_jax.models.layers.tuples import PositionEncoding, TupleProjection
+from mdmf_jax.config.fields import setting
+from mdmf_jax.errors import ConfigError
+from mdmf_jax.models.layers.tuples import PositionEncoding, TupleProjection, check_sizes
 from mdmf_jax.ops.cross_attention import query_prototypes, squared_distance
 from mdmf_jax.ops.transport import pairwise_distance, transport_cost
 from mdmf_jax.ops.tuples import draw_tuples, frame_tuples, spread_tuples
@@ -23,33 +26,53 @@ FUSION_START = 5.0
 
 @dataclass(frozen=True)
 class TupleOptions:
-    """Options of the tuples, for `segment_transformer` and for `mdmf` with that matcher.
+    """Options of the tuples, for `segment_transformer` and for `mdmf` with that matcher."""
 
-    Attributes:
-      levels: sizes of the frame tuples, ascending; each level has parameters of its own.
-      counts: how many tuples of each level are compared.
-      at_test: "fixed" (as many tuples as in training, evenly spread, always the same) or
-        "complete" (all tuples of all levels). In training they are drawn for every episode.
-      width: features of keys and values.
-      dropout: rate on the frames, after their positions were added.
-      transport_strength: what the costs of the optimal transport are multiplied by.
-      transport_iterations, transport_tolerance: its limit of rounds, and the largest change of
-        the plan's row sums in a round at which it is done.
-      l2_weight, transport_weight, fusion_weight: shares of the three kinds of logits in the
-        answer, and the weights of their losses. The published default is (1, 0, 0).
-    """
+    levels: tuple[int, ...] = setting(
+        (1, 2, 3, 4),
+        "sizes of the frame tuples, ascending; each level has parameters of its own",
+        min=1,
+    )
+    counts: tuple[int, ...] = setting(
+        (8, 4, 3, 2), "how many tuples of each level are compared", min=1
+    )
+    at_test: str = setting(
+        "fixed",
+        '"fixed": that many, evenly spread, always the same; or "complete": all tuples of all '
+        "levels; in training they are drawn for every episode",
+        choices=("fixed", "complete"),
+    )
+    width: int = setting(1152, "features of keys and values", min=1)
+    dropout: float = setting(0.1, "dropout on the frames with their positions", min=0, below=1)
+    transport_strength: float = setting(1.0, "optimal transport: factor of the costs", above=0)
+    transport_iterations: int = setting(100, "its limit of rounds", min=1)
+    transport_tolerance: float = setting(
+        1e-5, "largest change of the plan's row sums in a round at which it is done", above=0
+    )
+    l2_weight: float = setting(
+        0.0, "share of the squared distance in the answer and in the loss", reference=1.0, min=0
+    )
+    transport_weight: float = setting(0.0, "share of the optimal transport", reference=0.0, min=0)
+    fusion_weight: float = setting(1.0, "share of the learned fusion of both", reference=0.0, min=0)
 
-    levels: tuple[int, ...] = (1, 2, 3, 4)
-    counts: tuple[int, ...] = (8, 4, 3, 2)
-    at_test: str = "fixed"
-    width: int = 1152
-    dropout: float = 0.1
-    transport_strength: float = 1.0
-    transport_iterations: int = 100
-    transport_tolerance: float = 1e-5
-    l2_weight: float = 0.0
-    transport_weight: float = 0.0
-    fusion_weight: float = 1.0
+    def check(self, frames: int) -> None:
+        """Raises ConfigError unless the tuples fit each other and videos of `frames` frames."""
+        check_sizes("tuples.levels", self.levels, frames)
+        if len(self.levels) != len(self.counts):
+            raise ConfigError(
+                f"tuples.levels has {len(self.levels)} entries and tuples.counts "
+                f"{len(self.counts)}; give one number of tuples for each level"
+            )
+        for level, count in zip(self.levels, self.counts, strict=True):
+            if count > comb(frames, level):
+                raise ConfigError(
+                    f"tuples.counts asks for {count} tuples of level {level}, but {frames} frames "
+                    f"(data.frames) have only {comb(frames, level)}"
+                )
+        if not self.weights:
+            raise ConfigError(
+                "tuples.l2_weight, transport_weight and fusion_weight are all 0; give one a weight"
+            )
 
     @property
     def weights(self) -> dict[str, float]:

@@ -3,8 +3,25 @@
 import jax.numpy as jnp
 from flax import linen as nn
 
+from mdmf_jax.errors import ConfigError
 from mdmf_jax.models.layers.initializers import torch_bias, torch_kernel
 from mdmf_jax.ops.tuples import position_encoding
+
+
+def check_sizes(name: str, sizes: tuple[int, ...], frames: int) -> None:
+    """Raises ConfigError unless these sizes of frame tuples are in order and fit the frames.
+
+    Args:
+      name: of the setting, for the message.
+      frames: T, frames of a video.
+    """
+    if not sizes or list(sizes) != sorted(set(sizes)):
+        raise ConfigError(f"{name} is {sizes}; it must be numbers in ascending order, each once")
+    if sizes[-1] > frames:
+        raise ConfigError(
+            f"{name} is {sizes}, but tuples of {sizes[-1]} frames need at least {sizes[-1]} "
+            f"frames and data.frames is {frames}"
+        )
 
 
 class PositionEncoding(nn.Module):

@@ -24,16 +24,33 @@ class FewShotMethod(nn.Module):
     tree is any nesting of arrays (None and () among them) with the same leading axes.
 
     Class attributes:
+      Config: the frozen dataclass of its options (see `mdmf_jax.config.fields.setting`).
+      sections: options that it shares with other methods, by the name of their section. The
+        module has an attribute of that name.
+      published: settings of other sections that its published code has and CLIP-MDMF's has not,
+        by dotted name.
       uses: names of the features that it reads.
       rngs: random streams that it draws from in training.
       inductive: a query's answer does not depend on the other queries of the episode.
       several_texts: it takes all texts of a class, [W, M, D]; otherwise their mean, [W, D].
     """
 
+    Config: ClassVar[type]
+    sections: ClassVar[Mapping[str, type]] = {}
+    published: ClassVar[Mapping[str, Any]] = {}
     uses: ClassVar[tuple[str, ...]] = ("frames",)
     rngs: ClassVar[tuple[str, ...]] = ("dropout",)
     inductive: ClassVar[bool] = True
     several_texts: ClassVar[bool] = False
+
+    @classmethod
+    def check(cls, options: Any, sections: Mapping[str, Any], frames: int) -> None:
+        """Raises ConfigError unless the options fit each other and videos of `frames` frames.
+
+        Args:
+          options: an instance of Config.
+          sections: instances of the classes in `sections`.
+        """
 
     @property
     def needs_texts(self) -> bool:

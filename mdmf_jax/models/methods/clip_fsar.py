@@ -1,11 +1,14 @@
 """CLIP-FSAR: CLIP-guided prototype modulating (arXiv 2303.02982)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from mdmf_jax.config.fields import setting
 from mdmf_jax.models.layers.fusion import fusion_of
 from mdmf_jax.models.methods.base import FewShotMethod, joined
 from mdmf_jax.ops.alignment import otam_distance
@@ -13,38 +16,43 @@ from mdmf_jax.ops.losses import class_cross_entropy, cross_entropy
 from mdmf_jax.ops.prototypes import class_means
 from mdmf_jax.ops.similarity import pairwise_cosine
 
+# How the published code of CLIP-FSAR reads videos and texts, for the heads that it holds.
+PUBLISHED_READER = {
+    "encoder.normalise": "clip",
+    "data.flip": False,
+    "data.prompt_order": "by_name",
+}
+
 
 @dataclass(frozen=True)
 class CLIPFSARConfig:
-    """Options of CLIP-FSAR. The defaults are those of the published code.
+    """Options of CLIP-FSAR. The defaults are those of the published code."""
 
-    Attributes:
-      depth, heads, hidden: layers, heads and feed-forward width of the fusion transformer.
-      attention_dropout, ffn_dropout: dropout rates.
-      temperature: temperature of OTAM's soft minimum.
-      bidirectional: align queries with prototypes and prototypes with queries.
-      merge_before: average the shots of a class before the transformer instead of after it.
-      at_test: what classifies when not training: "plain" (the alignment, as in training),
-        "text" (image-text agreement alone), or "combined" (both, as probabilities).
-      text_coefficient: share of the text in "combined", 0..1.
-      class_weight, query_weight: weights of the two losses. The published class weight is
-        1.2 (HMDB51), 1.5 (UCF101, Kinetics) or 3.0 (Something-Something V2).
-      reduction: of the cross entropies over their items: "mean" or "sum".
-    """
-
-    depth: int = 1
-    heads: int = 8
-    hidden: int = 2048
-    attention_dropout: float = 0.2
-    ffn_dropout: float = 0.05
-    temperature: float = 0.5
-    bidirectional: bool = True
-    merge_before: bool = False
-    at_test: str = "plain"
-    text_coefficient: float = 0.9
-    class_weight: float = 1.2
-    query_weight: float = 1.0
-    reduction: str = "mean"
+    depth: int = setting(1, "layers of the fusion transformer", min=1)
+    heads: int = setting(8, "its attention heads", min=1)
+    hidden: int = setting(2048, "its feed-forward width", min=1)
+    attention_dropout: float = setting(0.2, "dropout on the attention's output", min=0, below=1)
+    ffn_dropout: float = setting(0.05, "dropout in the feed-forward part", min=0, below=1)
+    temperature: float = setting(0.5, "temperature of the alignment's soft minimum", above=0)
+    bidirectional: bool = setting(True, "align query with prototype and prototype with query")
+    merge_before: bool = setting(False, "average a class's shots before the transformer, not after")
+    at_test: str = setting(
+        "plain",
+        'what classifies when not training: "plain" (the alignment, as in training), "text" '
+        '(image-text agreement alone), "combined" (both, as probabilities)',
+        choices=("plain", "text", "combined"),
+    )
+    text_coefficient: float = setting(0.9, 'share of the text in "combined"', min=0, max=1)
+    class_weight: float = setting(
+        1.2,
+        "weight of the image-text class loss; published: 1.2 (HMDB51), 1.5 (UCF101, Kinetics), "
+        "3.0 (Something-Something V2)",
+        min=0,
+    )
+    query_weight: float = setting(1.0, "weight of the queries' cross entropy", min=0)
+    reduction: str = setting(
+        "mean", "of the cross entropies over their videos", choices=("mean", "sum")
+    )
 
 
 class CLIPFSAR(FewShotMethod):
@@ -54,6 +62,9 @@ class CLIPFSAR(FewShotMethod):
     a query's are its tokens, fused among themselves, and its mean frame. In training it
     classifies by the alignment, whatever `at_test` says.
     """
+
+    Config: ClassVar[type] = CLIPFSARConfig
+    published: ClassVar[Mapping[str, Any]] = PUBLISHED_READER
 
     config: CLIPFSARConfig = CLIPFSARConfig()
 

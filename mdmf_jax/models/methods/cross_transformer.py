@@ -4,30 +4,33 @@ It carries CrossTransformers (Doersch et al., 2020, arXiv 2007.11498) over from 
 images to the frames of videos.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
 
+from mdmf_jax.config.fields import setting
 from mdmf_jax.models.layers.initializers import torch_kernel
 from mdmf_jax.models.methods.base import FewShotMethod
+from mdmf_jax.models.methods.clip_fsar import PUBLISHED_READER
 from mdmf_jax.ops.cross_attention import query_prototypes
 from mdmf_jax.ops.similarity import norm
 
 
 @dataclass(frozen=True)
 class CrossTransformerConfig:
-    """Options of the frame-level CrossTransformer.
+    """Options of the frame-level CrossTransformer."""
 
-    Attributes:
-      width: features of keys and values.
-      scale: what the cosines are multiplied by. The published code leaves them between -1 and
-        1, where the softmax of the loss can tell classes apart only faintly.
-    """
-
-    width: int = 1024
-    scale: float = 10.0
+    width: int = setting(1024, "features of keys and values", min=1)
+    scale: float = setting(
+        10.0,
+        "factor of the cosines that are its logits; published: none, so that the softmax of the "
+        "loss tells classes apart only faintly",
+        reference=1.0,
+        above=0,
+    )
 
 
 class CrossTransformer(FewShotMethod):
@@ -37,6 +40,8 @@ class CrossTransformer(FewShotMethod):
     layers for supports and queries.
     """
 
+    Config: ClassVar[type] = CrossTransformerConfig
+    published: ClassVar[Mapping[str, Any]] = PUBLISHED_READER
     rngs: ClassVar[tuple[str, ...]] = ()
 
     config: CrossTransformerConfig = CrossTransformerConfig()

@@ -1,5 +1,6 @@
 """CLIP-MDMF: multi-view distillation based on multi-modal fusion (arXiv 2401.08345)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -7,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from mdmf_jax.config.fields import setting
 from mdmf_jax.models.layers.fusion import fusion_of
 from mdmf_jax.models.layers.temporal import GlobalTemporalContext, LocalTemporalContext
 from mdmf_jax.models.layers.tuple_matcher import TupleMatcher, TupleOptions
@@ -29,50 +31,66 @@ PUBLISHED_DIRECTIONS = {
 
 @dataclass(frozen=True)
 class MDMFConfig:
-    """Options of CLIP-MDMF. The defaults are the corrected variant.
+    """Options of CLIP-MDMF. The defaults are the corrected variant."""
 
-    Attributes:
-      frames_kept: frames of a video that vote on its prompt (all, if the video has fewer).
-      pps: give each query a prompt by PPS; without it the query's text token is zero.
-      pps_at_test: "argmax" or "sample"; in training the prompt is always drawn.
-      text_token: what the views' text parts compare: the "text" token or the "first_frame".
-      depth, heads, hidden: layers, heads and feed-forward width of the fusion transformers.
-      attention_dropout, ffn_dropout, tcn_dropout: dropout rates.
-      matcher: what compares the fused frame tokens: "otam" (with the class prototypes), or
-        "tuples" (the multiple-level segment transformer, with options of its own).
-      temperature: temperature of OTAM's soft minimum.
-      bidirectional: OTAM aligns queries with prototypes and prototypes with queries.
-      direction: who teaches: "local_to_global", "global_to_local", "both", or a published
-        name ("bid", "up2down", "down2up") with the meaning it has in the published code.
-      condition: what decides who is reliable: "text_and_visual", "text", "visual", "none".
-      teacher_gradient: let the distillation gradient reach the teacher.
-      reduction: of the cross entropies over their items: "mean" or "sum".
-      views: "both", "local", "global", or "neither" (one view without temporal context,
-        fused by the local view's transformer). Distillation needs both.
-      class_weight, query_weight, distill_weight: weights of the three losses.
-    """
-
-    frames_kept: int = 4
-    pps: bool = True
-    pps_at_test: str = "argmax"
-    text_token: str = "text"
-    depth: int = 1
-    heads: int = 8
-    hidden: int = 2048
-    attention_dropout: float = 0.2
-    ffn_dropout: float = 0.05
-    tcn_dropout: float = 0.1
-    matcher: str = "otam"
-    temperature: float = 0.5
-    bidirectional: bool = True
-    direction: str = "both"
-    condition: str = "text_and_visual"
-    teacher_gradient: bool = False
-    reduction: str = "mean"
-    views: str = "both"
-    class_weight: float = 0.0
-    query_weight: float = 1.0
-    distill_weight: float = 1.0
+    frames_kept: int = setting(
+        4, "frames of a video that vote on its prompt (all, if it has fewer)", min=1
+    )
+    pps: bool = setting(True, "prompts for queries (PPS); without, their text token is zero")
+    pps_at_test: str = setting(
+        "argmax",
+        'prompt of a test query: "argmax" or "sample"; training always draws',
+        reference="sample",
+        choices=("argmax", "sample"),
+    )
+    text_token: str = setting(
+        "text",
+        'what the views\' text parts compare: the "text" token or the "first_frame"',
+        reference="first_frame",
+        choices=("text", "first_frame"),
+    )
+    depth: int = setting(1, "layers of a fusion transformer", min=1)
+    heads: int = setting(8, "its attention heads", min=1)
+    hidden: int = setting(2048, "its feed-forward width", min=1)
+    attention_dropout: float = setting(0.2, "dropout on the attention's output", min=0, below=1)
+    ffn_dropout: float = setting(0.05, "dropout in the feed-forward part", min=0, below=1)
+    tcn_dropout: float = setting(0.1, "dropout in the global context network", min=0, below=1)
+    matcher: str = setting(
+        "otam",
+        'what compares the fused frame tokens: "otam" (with the class prototypes), or "tuples" '
+        "(the multiple-level segment transformer, with the options of the section `tuples`)",
+        choices=("otam", "tuples"),
+    )
+    temperature: float = setting(0.5, "temperature of the alignment's soft minimum", above=0)
+    bidirectional: bool = setting(True, "align query with prototype and prototype with query")
+    direction: str = setting(
+        "both",
+        "who teaches; a published name (bid, up2down, down2up) has the meaning that it has in "
+        "the published code",
+        reference="up2down",
+        choices=("both", "local_to_global", "global_to_local", *PUBLISHED_DIRECTIONS),
+    )
+    condition: str = setting(
+        "text_and_visual",
+        "what decides who is reliable",
+        reference="text",
+        choices=("text_and_visual", "text", "visual", "none"),
+    )
+    teacher_gradient: bool = setting(
+        False, "distillation trains the teacher as well", reference=True
+    )
+    reduction: str = setting(
+        "mean", "of the cross entropies over their items", reference="sum", choices=("mean", "sum")
+    )
+    views: str = setting(
+        "both",
+        'or "local", "global", "neither" (ablations: one view without temporal context, fused '
+        "by the local view's transformer); distillation needs both",
+        choices=("both", "local", "global", "neither"),
+    )
+    class_weight: float = setting(0.0, "weight of the image-text class loss", min=0)
+    query_weight: float = setting(1.0, "weight of the queries' cross entropy", min=0)
+    distill_weight: float = setting(1.0, "weight of the distillation", min=0)
 
 
 class MDMF(FewShotMethod):
@@ -84,10 +102,17 @@ class MDMF(FewShotMethod):
     and with the matcher "tuples" the "keys" and "values" of its frame tokens' tuples.
     """
 
+    Config: ClassVar[type] = MDMFConfig
+    sections: ClassVar[Mapping[str, type]] = {"tuples": TupleOptions}
     rngs: ClassVar[tuple[str, ...]] = ("dropout", "prompt", "tuples")
 
     config: MDMFConfig = MDMFConfig()
     tuples: TupleOptions = TupleOptions()
+
+    @classmethod
+    def check(cls, options, sections, frames):
+        if options.matcher == "tuples":
+            sections["tuples"].check(frames)
 
     def setup(self):
         c = self.config

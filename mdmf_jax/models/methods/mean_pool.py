@@ -1,31 +1,36 @@
 """Mean pooling: the mean frame of a query against those of a class, whatever their order."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
+from mdmf_jax.config.fields import setting
 from mdmf_jax.models.methods.base import FewShotMethod
+from mdmf_jax.models.methods.clip_fsar import PUBLISHED_READER
 from mdmf_jax.ops.prototypes import class_means
 from mdmf_jax.ops.similarity import pairwise_cosine
 
 
 @dataclass(frozen=True)
 class MeanPoolConfig:
-    """Options of mean pooling.
+    """Options of mean pooling."""
 
-    Attributes:
-      metric: "cosine" with each support video, mean over the shots (as the baseline of the
-        published CLIP-FSAR code), or "squared" for minus the squared Euclidean distance to the
-        mean of a class's videos (as Prototypical Networks, Snell et al., 2017).
-    """
-
-    metric: str = "cosine"
+    metric: str = setting(
+        "cosine",
+        '"cosine" with each support video, mean over the shots (the baseline of the published '
+        'CLIP-FSAR code); "squared": minus the squared distance to the mean of a class (as '
+        "Prototypical Networks, Snell et al., 2017)",
+        choices=("cosine", "squared"),
+    )
 
 
 class MeanPool(FewShotMethod):
     """Classifies by the mean frame; no parameters. The outputs of a video are that [N, D]."""
 
+    Config: ClassVar[type] = MeanPoolConfig
+    published: ClassVar[Mapping[str, Any]] = PUBLISHED_READER
     rngs: ClassVar[tuple[str, ...]] = ()
 
     config: MeanPoolConfig = MeanPoolConfig()

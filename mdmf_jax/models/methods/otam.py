@@ -1,29 +1,29 @@
 """OTAM (Cao et al., CVPR 2020, arXiv 1906.11415): alignment with every support video."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from mdmf_jax.config.fields import setting
 from mdmf_jax.models.methods.base import FewShotMethod
+from mdmf_jax.models.methods.clip_fsar import PUBLISHED_READER
 from mdmf_jax.ops.alignment import otam_distance
 from mdmf_jax.ops.prototypes import class_means
 
 
 @dataclass(frozen=True)
 class OTAMConfig:
-    """Options of OTAM. The defaults are those of the baseline in the published CLIP-FSAR code.
+    """Options of OTAM. The defaults are those of the baseline in the published CLIP-FSAR code."""
 
-    Attributes:
-      temperature: temperature of the soft minimum.
-      bidirectional: align queries with supports and supports with queries.
-    """
-
-    temperature: float = 0.1
-    bidirectional: bool = True
+    temperature: float = setting(0.1, "temperature of the alignment's soft minimum", above=0)
+    bidirectional: bool = setting(True, "align query with support and support with query")
 
 
 class OTAM(FewShotMethod):
     """Minus the mean over a class's shots of the distances to its videos; no parameters."""
 
+    Config: ClassVar[type] = OTAMConfig
+    published: ClassVar[Mapping[str, Any]] = PUBLISHED_READER
     rngs: ClassVar[tuple[str, ...]] = ()
 
     config: OTAMConfig = OTAMConfig()

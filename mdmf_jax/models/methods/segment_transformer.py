@@ -1,8 +1,10 @@
 """The multiple-level segment transformer as a method of its own, on CLIP's frame features."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from mdmf_jax.config.fields import setting
 from mdmf_jax.models.layers.tuple_matcher import TupleMatcher, TupleOptions
 from mdmf_jax.models.methods.base import FewShotMethod, joined, parted
 from mdmf_jax.ops.losses import cross_entropy
@@ -10,13 +12,11 @@ from mdmf_jax.ops.losses import cross_entropy
 
 @dataclass(frozen=True)
 class SegmentTransformerConfig:
-    """Options of the method; those of the tuples are `TupleOptions`.
+    """Options of the method; those of the tuples are `TupleOptions`."""
 
-    Attributes:
-      reduction: of the cross entropies over the queries: "mean" or "sum" (published).
-    """
-
-    reduction: str = "mean"
+    reduction: str = setting(
+        "mean", "of the cross entropies over the queries", reference="sum", choices=("mean", "sum")
+    )
 
 
 class SegmentTransformer(FewShotMethod):
@@ -25,10 +25,16 @@ class SegmentTransformer(FewShotMethod):
     The outputs of a video are the keys and values of its tuples [N, S, width].
     """
 
+    Config: ClassVar[type] = SegmentTransformerConfig
+    sections: ClassVar[Mapping[str, type]] = {"tuples": TupleOptions}
     rngs: ClassVar[tuple[str, ...]] = ("dropout", "tuples")
 
     config: SegmentTransformerConfig = SegmentTransformerConfig()
     tuples: TupleOptions = TupleOptions()
+
+    @classmethod
+    def check(cls, options, sections, frames):
+        sections["tuples"].check(frames)
 
     def setup(self):
         self.matcher = TupleMatcher(self.tuples)

@@ -1,10 +1,12 @@
 """TRX: temporal-relational CrossTransformers (Perrett et al., CVPR 2021, arXiv 2101.06184)."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from flax import linen as nn
 
-from mdmf_jax.models.layers.tuples import PositionEncoding, TupleProjection
+from mdmf_jax.config.fields import setting
+from mdmf_jax.models.layers.tuples import PositionEncoding, TupleProjection, check_sizes
 from mdmf_jax.models.methods.base import FewShotMethod
 from mdmf_jax.ops.cross_attention import query_prototypes, squared_distance
 from mdmf_jax.ops.losses import cross_entropy
@@ -13,19 +15,16 @@ from mdmf_jax.ops.tuples import frame_tuples
 
 @dataclass(frozen=True)
 class TRXConfig:
-    """Options of TRX. The defaults are those of the published code.
+    """Options of TRX. The defaults are those of the published code."""
 
-    Attributes:
-      cardinalities: sizes of the frame tuples, ascending; each has parameters of its own.
-      width: features of keys and values.
-      dropout: rate on the frames, after their positions were added.
-      reduction: of the cross entropy over the queries: "mean" or "sum" (published).
-    """
-
-    cardinalities: tuple[int, ...] = (2, 3)
-    width: int = 1152
-    dropout: float = 0.1
-    reduction: str = "mean"
+    cardinalities: tuple[int, ...] = setting(
+        (2, 3), "sizes of the frame tuples, ascending; each has parameters of its own", min=1
+    )
+    width: int = setting(1152, "features of keys and values", min=1)
+    dropout: float = setting(0.1, "dropout on the frames with their positions", min=0, below=1)
+    reduction: str = setting(
+        "mean", "of the cross entropy over the queries", reference="sum", choices=("mean", "sum")
+    )
 
 
 class TRX(FewShotMethod):
@@ -35,7 +34,13 @@ class TRX(FewShotMethod):
     [N, tuples, width]. Keys have a LayerNorm, values none, as in the published code.
     """
 
+    Config: ClassVar[type] = TRXConfig
+
     config: TRXConfig = TRXConfig()
+
+    @classmethod
+    def check(cls, options, sections, frames):
+        check_sizes("trx.cardinalities", options.cardinalities, frames)
 
     def setup(self):
         sizes, width = self.config.cardinalities, self.config.width

@@ -3,23 +3,26 @@
 As Radford et al. (2021, arXiv 2103.00020) classify an image.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from mdmf_jax.config.fields import setting
 from mdmf_jax.models.methods.base import FewShotMethod
+from mdmf_jax.models.methods.clip_fsar import PUBLISHED_READER
 from mdmf_jax.ops.similarity import pairwise_cosine
 
 
 @dataclass(frozen=True)
 class ZeroShotConfig:
-    """Options of zero-shot classification.
+    """Options of zero-shot classification."""
 
-    Attributes:
-      scale: what the cosines are multiplied by; 100 is what CLIP was trained with in the end.
-        It changes probabilities and the loss, not the predictions.
-    """
-
-    scale: float = 100.0
+    scale: float = setting(
+        100.0,
+        "factor of the cosines, which CLIP was trained with in the end; changes probabilities "
+        "and the loss, not the predictions",
+        above=0,
+    )
 
 
 class ZeroShot(FewShotMethod):
@@ -28,6 +31,8 @@ class ZeroShot(FewShotMethod):
     The output of a query is its mean frame [N, D], a support's is empty.
     """
 
+    Config: ClassVar[type] = ZeroShotConfig
+    published: ClassVar[Mapping[str, Any]] = PUBLISHED_READER
     rngs: ClassVar[tuple[str, ...]] = ()
 
     config: ZeroShotConfig = ZeroShotConfig()
