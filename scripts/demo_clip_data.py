@@ -14,7 +14,7 @@ RESIZE, CROP = 36, 32  # short side, pixels
 
 @dataclass(frozen=True)
 class Clips:
-    """All videos of a part, decoded and made small.
+    """All videos of a split, decoded and made small.
 
     frames: uint8 [all frames, 36, 36, 3]; video i has `lengths[i]` of them from `starts[i]`.
     labels: class of each video; names: of the classes, in words.
@@ -27,9 +27,9 @@ class Clips:
     names: tuple[str, ...]
 
 
-def load_clips(root: Path, part: str) -> Clips:
-    """Decodes the videos of one part of the demo data set (its split list 03)."""
-    lines = (root / f"splits/{part}list03.txt").read_text().split()
+def load_clips(root: Path, split: str) -> Clips:
+    """Decodes the videos of one split of the demo data set (its list 03)."""
+    lines = (root / f"splits/{split}list03.txt").read_text().split()
     folders = sorted({line.split("/")[0] for line in lines})
     with ThreadPoolExecutor(2) as pool:
         paths = [root / f"videos/{line}.mp4" for line in lines]

@@ -50,9 +50,9 @@ def videos(tmp_path_factory) -> Path:
     from mdmf_jax.data.demo.store import encode_mp4
 
     root, rng = tmp_path_factory.mktemp("videos"), np.random.default_rng(0)
-    for part in ("train", "val", "test"):
+    for split in ("train", "val", "test"):
         for name, colour in zip(("red_box", "green_box", "blue_box"), COLOURS, strict=True):
-            folder = root / part / f"{part}_{name}"
+            folder = root / split / f"{split}_{name}"
             folder.mkdir(parents=True)
             for number in range(4):
                 noise = rng.integers(-25, 25, (9, 20, 24, 3))

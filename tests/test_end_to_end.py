@@ -6,15 +6,16 @@ import json
 import jax
 import numpy as np
 import pytest
-from mdmf_jax.runs.experiment import Experiment
 from rich.console import Console
 
 from mdmf_jax.config.config import from_config_dict, to_dict
 from mdmf_jax.errors import CheckpointError, ConfigError
-from mdmf_jax.runs import experiment as experiments
-from mdmf_jax.runs.evaluate import Task, evaluate
-from mdmf_jax.runs.train import train_and_evaluate
+from mdmf_jax.evaluation.task import Task
+from mdmf_jax.runs.evaluate import evaluate
+from mdmf_jax.runs.train import make_run, train_and_evaluate
+from mdmf_jax.training import trainer
 from mdmf_jax.training.checkpoint import FOLDER, Checkpoints
+from mdmf_jax.training.scalars import METRICS, read_metrics
 from mdmf_jax.training.sharding import device_mesh
 
 
@@ -28,7 +29,7 @@ def train(settings, folder):
 
 def final_state(settings, folder, step):
     with Checkpoints(folder / FOLDER) as checkpoints:
-        abstract = Experiment(from_config_dict(settings)).abstract_state
+        abstract = make_run(from_config_dict(settings)).trainer.abstract_state
         return jax.tree.map(np.asarray, checkpoints.restore(step, abstract))
 
 
@@ -60,10 +61,10 @@ def test_the_best_checkpoint_was_tested(finished_run, settings):
     with Checkpoints(finished_run.folder / FOLDER) as checkpoints:
         assert validation["step"] == checkpoints.best()
         assert validation["accuracy"] == checkpoints.metrics(validation["step"])["accuracy"]
-    experiment = Experiment(from_config_dict(settings))
+    run = make_run(from_config_dict(settings))
     state = final_state(settings, finished_run.folder, validation["step"])
     sizes = dict(way=2, shot=1, queries=1, episodes=20, seed=0)
-    metrics = experiment.evaluate(state.params, "test", **sizes)
+    metrics = run.evaluator.evaluate(state.params, "test", **sizes)
     assert metrics == finished_run.results["test"]["2way_1shot"]
 
 
@@ -72,6 +73,21 @@ def test_what_is_printed(finished_run):
                  "20 episodes each", "50.0%", "results.json"):  # fmt: skip
         assert text in finished_run.printed
     assert any(path.name.startswith("events") for path in finished_run.folder.glob("tensorboard/*"))
+
+
+def test_metrics_of_every_logged_step_are_lines(finished_run):
+    found = list(read_metrics(finished_run.folder / METRICS))
+    train = [line for line in found if line["kind"] == "train"]  # every step is logged
+    assert [line["step"] for line in train] == [row["step"] for row in finished_run.history]
+    for line, row in zip(train, finished_run.history, strict=True):
+        assert line["metrics"].pop("episodes_per_second") > 0
+        assert line["metrics"] == {name: row[name] for name in row.keys() - {"step"}}
+        assert line["metrics"]["gradient_norm"] > 0 and line["metrics"]["parameter_norm"] > 0
+    validated = [line for line in found if line["kind"] == "validation"]
+    assert validated[-1]["step"] == 4
+    chosen = finished_run.results["validation"]
+    accuracies = {line["step"]: line["metrics"]["accuracy"] for line in validated}
+    assert accuracies[chosen["step"]] == chosen["accuracy"]
 
 
 def test_same_seed_same_numbers_and_resuming_changes_nothing(finished_run, settings, tmp_path):
@@ -114,7 +130,7 @@ def test_reference_variant_with_frozen_encoder(settings, tmp_path):
     results, history = train(settings, tmp_path)
     assert len(history) == 2
     assert results["validation"]["step"] == 2
-    before = Experiment(from_config_dict(settings)).new_state().params
+    before = make_run(from_config_dict(settings)).trainer.new_state().params
     after = final_state(settings, tmp_path, 2).params
     assert_same_bits(before["encoder"], after["encoder"])
     moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), before["head"], after["head"])
@@ -126,11 +142,12 @@ def test_eight_devices_compute_what_one_does(settings, monkeypatch):
     for devices in (8, 1):
         chosen = jax.devices()[:devices]
         monkeypatch.setattr(
-            experiments, "device_mesh", lambda *sizes, chosen=chosen: device_mesh(*sizes, chosen)
+            trainer, "device_mesh", lambda *sizes, chosen=chosen: device_mesh(*sizes, chosen)
         )
-        experiment = Experiment(config)
-        (batch,) = experiment.dataset.train_batches(0, 1)
-        state, metrics = experiment.train_step()(experiment.new_state(), batch)
+        run = make_run(config)
+        start = run.trainer.new_state()
+        (batch,) = run.dataset.train_batches(0, 1)
+        state, metrics = run.train_step(start.params)(start, batch)
         assert len(jax.tree.leaves(state.params)[0].sharding.device_set) == devices
         gradients = jax.tree.leaves(state.opt_state[0].mu)
         results.append(jax.device_get((metrics["loss"], jax.tree.leaves(state.params), gradients)))
@@ -146,9 +163,10 @@ def test_eight_devices_compute_what_one_does(settings, monkeypatch):
 
 
 def test_loss_falls_on_one_batch(settings):
-    experiment = Experiment(from_config_dict(settings))
-    step, state = experiment.train_step(), experiment.new_state()
-    (batch,) = experiment.dataset.train_batches(0, 1)
+    run = make_run(from_config_dict(settings))
+    state = run.trainer.new_state()
+    step = run.train_step(state.params)
+    (batch,) = run.dataset.train_batches(0, 1)
     losses = []
     for _ in range(40):
         state, metrics = step(state, batch)
@@ -170,13 +188,13 @@ def test_evaluation_of_a_checkpoint(finished_run):
 
 
 def test_evaluation_with_other_sizes(finished_run, tmp_path):
-    task = Task(part="val", way=3, shot=2, queries=2, episodes=7, seed=3)
+    task = Task(split="val", way=3, shot=2, queries=2, episodes=7, seed=3)
     step = finished_run.folder / FOLDER / "4"
     out = tmp_path / "mine.json"
     results = evaluate(task, checkpoint=step, out=out, console=quiet())
     assert json.loads(out.read_text()) == results
     assert results["checkpoint_step"] == 4
-    sizes = [results[name] for name in ("part", "way", "shot", "queries", "episodes", "seed")]
+    sizes = [results[name] for name in ("split", "way", "shot", "queries", "episodes", "seed")]
     assert sizes == ["val", 3, 2, 2, 7, 3]
 
 

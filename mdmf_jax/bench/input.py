@@ -31,7 +31,7 @@ from mdmf_jax.data.videos.source_videos import VideoFiles
 from mdmf_jax.data.videos.sources import VideoSource, open_source
 from mdmf_jax.data.videos.video import read_video
 
-PART = "test"
+SPLIT = "test"
 CLASSES, WAY, FRAMES, CROP = 5, 5, 8, 224
 EPISODES = 100_000  # more than anyone will wait for
 
@@ -46,7 +46,7 @@ def measure(
     """Videos a second of each source and loader.
 
     Args:
-      root: data set with a part test in class folders, or prepared; only its own kind of source
+      root: data set with a split test in class folders, or prepared; only its own kind of source
         is measured. None: videos are made (320 x 240 pixels at 25 frames a second, H.264 with a
         key frame every 250), and prepared in each of the three ways.
       seconds: time for each measurement.
@@ -62,7 +62,7 @@ def measure(
       DataError: `root` holds no data set.
     """
     if root is not None:
-        source = open_source("auto", root, PART, lambda f: load_split(root, "", PART, frames=f))
+        source = open_source("auto", root, SPLIT, lambda f: load_split(root, "", SPLIT, frames=f))
         kind = type(source).__name__
         return [_measure(kind, source, loader, seconds) for loader in loaders]
     with tempfile.TemporaryDirectory(prefix="mdmf_jax_input_") as folder:
@@ -72,17 +72,17 @@ def measure(
 
 
 def _make_sources(folder: Path, videos: int, length: float) -> dict[str, VideoSource]:
-    make_videos(folder / "videos" / PART, CLASSES, videos // CLASSES, length)
-    split = load_split(folder / "videos", "", PART)
+    make_videos(folder / "videos" / SPLIT, CLASSES, videos // CLASSES, length)
+    split = load_split(folder / "videos", "", SPLIT)
     for path in split.paths:
         _write_images(folder / "videos" / path, folder / "frames" / Path(path).with_suffix(""))
     cores = len(os.sched_getaffinity(0))
     prepare(folder / "videos", [split], folder / "prepared", images=Images(SIZE), workers=cores)
-    images = load_split(folder / "frames", "", PART, frames=True)
+    images = load_split(folder / "frames", "", SPLIT, frames=True)
     return {
         "videos": VideoFiles(folder / "videos", split),
         "frames": FrameFolders(folder / "frames", images),
-        "prepared": Shards(folder / "prepared", PART),
+        "prepared": Shards(folder / "prepared", SPLIT),
     }
 
 

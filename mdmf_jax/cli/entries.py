@@ -42,14 +42,14 @@ def add_task(parser: argparse.ArgumentParser, *skip: str) -> None:
         "episodes": "number of episodes",
         "seed": "names the sequence of episodes",
     }
-    parser.add_argument(
-        "--split", choices=("train", "val", "test"), help="classes to test"
-    )
+    parser.add_argument("--split", choices=("train", "val", "test"), help="classes to test")
     for name, text in texts.items():
         if name not in skip:
             least = {"way": 2, "seed": 0}.get(name, 1)
             parser.add_argument(f"--{name}", type=number(least), metavar="N", help=text)
-    parser.add_argument("--clip", dest="encoder", metavar="DIR", help="folder of the CLIP, if it has moved")
+    parser.add_argument(
+        "--clip", dest="encoder", metavar="DIR", help="folder of the CLIP, if it has moved"
+    )
     parser.add_argument("--data", metavar="DIR", help="folder of the videos, if it has moved")
 
 

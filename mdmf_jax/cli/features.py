@@ -1,10 +1,12 @@
-"""`python -m mdmf_jax features`: encode the videos of a part ahead of evaluations."""
+"""`python -m mdmf_jax features`: encode the videos of a split ahead of evaluations."""
 
 import argparse
 
+from mdmf_jax.cli.old_flags import add_old_flag
+from mdmf_jax.data.protocols.protocol import SPLITS
 from mdmf_jax.errors import ConfigError
 
-SUMMARY = "Encode the videos of a part and store their features for later evaluations."
+SUMMARY = "Encode the videos of a split and store their features for later evaluations."
 DETAILS = """\
 examples:
   python -m mdmf_jax features --checkpoint runs/mine
@@ -21,7 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--checkpoint", metavar="RUN", help="a run's folder (its best checkpoint) or one in it")
     add("--config", metavar="FILE", help="config file: encode with the CLIP as it is")
-    add("--part", choices=("train", "val", "test"), help="by default as in the config")
+    add("--split", choices=SPLITS, help="by default as in the config")
+    add_old_flag(parser, "--part", "--split", choices=SPLITS)
     add("--shard", type=int, default=0, metavar="I", help="number of the shard, from 0 (0)")
     add("--num-shards", type=int, default=1, metavar="N", help="number of shards (1)")
     add("--clip", metavar="DIR", help="folder of the CLIP, if it has moved")
@@ -50,7 +53,7 @@ def run(options: argparse.Namespace) -> None:
     settings = opened.config.eval
     if settings.feature_cache == "off":
         raise ConfigError("eval.feature_cache is off; set it to a folder, or give --cache=DIR")
-    split = options.part or settings.split
+    split = options.split or settings.split
     features = opened.evaluator.stored_features(
         opened.params, split, options.shard, options.num_shards
     )

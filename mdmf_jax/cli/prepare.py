@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mdmf_jax.errors import DataError
+from mdmf_jax.cli.old_flags import add_old_flag
+from mdmf_jax.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,8 +20,8 @@ STOPPED = 130  # exit code after Ctrl-C, as of programs that the signal ends
 SUMMARY = "Decode videos once, into a folder that loads several times faster."
 DETAILS = """\
 examples:
-  python -m mdmf_jax prepare --videos hmdb51 --split hmdb51_arn --out hmdb51_prepared
-  python -m mdmf_jax prepare --videos mine --split folders --out mine_prepared
+  python -m mdmf_jax prepare --videos hmdb51 --protocol hmdb51_arn --out hmdb51_prepared
+  python -m mdmf_jax prepare --videos mine --protocol folders --out mine_prepared
   python train.py --config=configs/hmdb51.py --config.data.root=hmdb51_prepared
 
 Stop it at any time; the same command goes on where it was. DIR/failed.csv lists the videos that
@@ -33,13 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--videos", required=True, metavar="DIR", help="folder of video files or frame folders")
     add(
-        "--split",
-        required=True,
+        "--protocol",
         metavar="NAME",
-        help="a protocol (see python -m mdmf_jax splits list), or folders: one's own classes",
+        help="see python -m mdmf_jax splits list; or folders: one's own classes (required)",
     )
+    add_old_flag(parser, "--split", "--protocol")
     add("--out", required=True, metavar="DIR", help="folder to write, or to go on with")
-    add("--lists", default="", metavar="DIR", help="folder of list files, one for each part")
+    add("--lists", default="", metavar="DIR", help="folder of list files, one for each split")
     add("--size", type=int, default=256, help="short side of the images, pixels (256)")
     add("--quality", type=int, default=95, help="quality of the JPEG files, 1 to 100 (95)")
     add("--workers", type=int, default=os.cpu_count(), help="worker processes (all cores)")
@@ -73,7 +74,9 @@ def run(options: argparse.Namespace) -> int:
     from mdmf_jax.data.prepare.expected import load_expected
     from mdmf_jax.data.prepare.run import prepare
 
-    expected = load_expected(options.videos, options.split, options.lists)
+    if options.protocol is None:
+        raise ConfigError("--protocol is missing; give the name of a protocol, or folders")
+    expected = load_expected(options.videos, options.protocol, options.lists)
     limits = Limits(options.timeout, options.memory_limit, options.min_frames, options.max_frames)
     try:
         with _ProgressBar() as progress:
@@ -167,13 +170,13 @@ def _show(
 
 
 def _table(report: "Report", expected: "Expected"):
-    """Prepared and expected videos of each class; those that agree in one line a part."""
+    """Prepared and expected videos of each class; those that agree in one line a split."""
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("part", "class", "prepared", "expected", "failed")
+    table = Table("split", "class", "prepared", "expected", "failed")
     for split, good in zip(report.plan.splits, report.good, strict=True):
-        wanted = expected.counts[split.part]
+        wanted = expected.counts[split.name]
         same, planned = 0, dict(zip(split.folders, split.counts.tolist(), strict=True))
         found = dict(zip(split.folders, good, strict=True))
         for folder in sorted(wanted.keys() | found.keys(), key=list(wanted).index):
@@ -182,13 +185,13 @@ def _table(report: "Report", expected: "Expected"):
                 same += 1
                 continue
             failed = planned.get(folder, 0) - have
-            table.add_row(split.part, escape(folder), f"{have:,}", f"{want:,}", f"{failed:,}")
+            table.add_row(split.name, escape(folder), f"{have:,}", f"{want:,}", f"{failed:,}")
         if same:
             classes = "1 class" if same == 1 else f"{same} classes"
-            table.add_row(split.part, f"{classes} as expected", "", "", "")
+            table.add_row(split.name, f"{classes} as expected", "", "", "")
         failed = int(split.counts.sum()) - sum(good)
         total = sum(wanted.values())
         table.add_row(
-            split.part, "all", f"{sum(good):,}", f"{total:,}", f"{failed:,}", end_section=True
+            split.name, "all", f"{sum(good):,}", f"{total:,}", f"{failed:,}", end_section=True
         )
     return table

@@ -4,6 +4,9 @@ import argparse
 from operator import ne
 from typing import TYPE_CHECKING
 
+from mdmf_jax.cli.old_flags import add_old_flag
+from mdmf_jax.data.protocols.protocol import SPLITS
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -12,13 +15,12 @@ if TYPE_CHECKING:
 SUMMARY = "Show the few-shot protocols; check, convert and download their list files."
 DETAILS = """\
 python -m mdmf_jax splits list
-python -m mdmf_jax splits show hmdb51_arn --part test
+python -m mdmf_jax splits show hmdb51_arn --split test
 python -m mdmf_jax splits fetch kinetics_cmn --out lists/kinetics
 python -m mdmf_jax splits verify kinetics_cmn lists/kinetics/*.txt --videos /data/kinetics
 python -m mdmf_jax splits import ssv2_cmn test_few_shot.txt --out lists/ssv2_small
 python -m mdmf_jax splits draw /data/own --seed 0 --out lists/own
 """
-PARTS = ("train", "val", "test")
 PIPE_WIDTH = 200
 
 
@@ -32,12 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             action.add_argument("protocol", metavar="NAME", help="name of the protocol")
         if files:
             action.add_argument("files", metavar="FILE", nargs="+", help="list file")
-            action.add_argument("--part", choices=PARTS, help="part that FILE is for")
+            _add_split(action, "split that FILE is for")
         return action
 
     add("list", "The protocols and their numbers of classes and videos.", protocol=False)
     show = add("show", "Classes, prompts and known list files of a protocol.")
-    show.add_argument("--part", choices=PARTS, help="only this part")
+    _add_split(show, "only this split")
     verify = add("verify", "Say what list files are and what differs (exit code 1).", files=True)
     verify.add_argument(
         "--against",
@@ -54,7 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     draw = add("draw", "Divide the classes of one's own data set at random.", protocol=False)
     draw.add_argument("root", metavar="VIDEOS", help="folder with a folder for each class")
     draw.add_argument("--seed", type=int, default=0)
-    draw.add_argument("--parts", default="0.6,0.2,0.2", help="shares of train, val and test")
+    draw.add_argument("--shares", default="0.6,0.2,0.2", help="of train, val and test")
+    add_old_flag(draw, "--parts", "--shares")
     draw.add_argument("--frames", action="store_true", help="videos are folders of images")
     for action in (convert, fetch, draw):
         action.add_argument("--out", metavar="DIR", required=True, help="folder for the lists")
@@ -65,6 +68,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             default="official",
             help="classes as the protocol's folder names, or in words",
         )
+
+
+def _add_split(action: argparse.ArgumentParser, text: str) -> None:
+    action.add_argument("--split", choices=SPLITS, help=text)
+    add_old_flag(action, "--part", "--split", choices=SPLITS)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -107,12 +115,12 @@ def _list(protocols: "list[Protocol]") -> None:
 
     table = Table("protocol", "data set", "classes", "videos", "defined by", box=None)
     for protocol in protocols:
-        parts = [protocol.classes_of(part) for part in PARTS]
+        splits = [protocol.classes_of(split) for split in SPLITS]
         table.add_row(
             protocol.name,
             protocol.title,
-            " + ".join(str(len(classes)) for classes in parts),
-            " + ".join(str(sum(c.count for c in classes)) for classes in parts),
+            " + ".join(str(len(classes)) for classes in splits),
+            " + ".join(str(sum(c.count for c in classes)) for classes in splits),
             protocol.defined_by,
         )
     plain_console().print(table)
@@ -129,19 +137,19 @@ def _show(protocol: "Protocol", options: argparse.Namespace) -> None:
         protocol.remark,
     ):
         console.print(line)
-    for part in [options.part] if options.part else PARTS:
-        _show_part(console, protocol, part)
+    for split in [options.split] if options.split else SPLITS:
+        _show_split(console, protocol, split)
 
 
-def _show_part(console: "Console", protocol: "Protocol", part: str) -> None:
+def _show_split(console: "Console", protocol: "Protocol", split: str) -> None:
     from rich.table import Table
 
-    classes = protocol.classes_of(part)
+    classes = protocol.classes_of(split)
     # The published code never reads the validation classes.
-    published = _published_prompts(protocol, part) if part != "val" else _prompts(classes)
+    published = _published_prompts(protocol, split) if split != "val" else _prompts(classes)
     wrong = sum(map(ne, published, _prompts(classes)))
     videos = sum(class_.count for class_ in classes)
-    console.print(f"\n{part}: {len(classes)} classes, {videos} videos")
+    console.print(f"\n{split}: {len(classes)} classes, {videos} videos")
     labels = any(class_.label is not None for class_ in classes)
     columns = ["folder", "prompt", "published code's prompt" if wrong else None]
     columns += ["label" if labels else None, "videos"]
@@ -155,14 +163,14 @@ def _show_part(console: "Console", protocol: "Protocol", part: str) -> None:
         console.print(f"the published code gives {wrong} of {len(classes)} classes a wrong prompt")
     console.print("known list files:")
     for known in protocol.lists:
-        if known.part == part:
+        if known.split == split:
             console.print(f"  {known.sha256[:12]} {known.file} of {known.origin}: {known.variant}")
 
 
-def _published_prompts(protocol: "Protocol", part: str) -> tuple[str, ...]:
+def _published_prompts(protocol: "Protocol", split: str) -> tuple[str, ...]:
     from mdmf_jax.data.protocols.text_names import class_text_names
 
-    classes = protocol.classes_of(part)
+    classes = protocol.classes_of(split)
     return class_text_names(
         [class_.folder for class_ in classes],
         _prompts(classes),

@@ -18,14 +18,15 @@ def run(protocol: "Protocol", options: argparse.Namespace) -> int:
     """Prints the comparison; returns 0 if all is as expected and 1 if not.
 
     Raises:
-        DataError: a file is no list of videos, or --videos no folder.
+        DataError: a file is not a list of videos, or --videos is not a folder.
     """
     from mdmf_jax.cli.splits import plain_console
     from mdmf_jax.data.protocols import verify
+    from mdmf_jax.data.protocols.protocol import SPLITS
 
     console = plain_console()
-    checks = [verify.check_file(path, protocol, options.part) for path in options.files]
-    others = [verify.check_file(path, protocol, options.part) for path in options.against]
+    checks = [verify.check_file(path, protocol, options.split) for path in options.files]
+    others = [verify.check_file(path, protocol, options.split) for path in options.against]
     disk = _disk(options.videos) if options.videos else None
     differ = False
     for check in checks:
@@ -36,9 +37,9 @@ def run(protocol: "Protocol", options: argparse.Namespace) -> int:
             gone = verify.absent(check, disk, protocol)
             differ |= _names(console, f"not in {options.videos}", gone)
     common = verify.shared(checks, protocol)
-    differ |= _names(console, "in the lists of more than one part", common)
-    given = {check.part for check in checks}
-    if rest := [part for part in ("train", "val", "test") if part not in given]:
+    differ |= _names(console, "in the lists of more than one split", common)
+    given = {check.split for check in checks}
+    if rest := [split for split in SPLITS if split not in given]:
         console.print(f"no list was given for: {', '.join(rest)}")
     console.print("there are differences" if differ else "all is as expected")
     return int(differ)
@@ -46,7 +47,7 @@ def run(protocol: "Protocol", options: argparse.Namespace) -> int:
 
 def _same(console: "Console", protocol: "Protocol", check: "FileCheck", all_: bool) -> bool:
     classes = sum(row.found > 0 for row in check.rows)
-    console.print(f"{check.path}: {check.part}, {len(check.videos)} videos, {classes} classes")
+    console.print(f"{check.path}: {check.split}, {len(check.videos)} videos, {classes} classes")
     for line in _identity(protocol, check):
         console.print(f"  {line}")
     rows = [row for row in check.rows if all_ or not row.same]
@@ -62,7 +63,7 @@ def _same(console: "Console", protocol: "Protocol", check: "FileCheck", all_: bo
     _names(console, "listed more than once", check.duplicated)
     for title, counts in (
         (f"of classes that are not {protocol.name}'s", check.strange),
-        ("of classes of another part", check.elsewhere),
+        ("of classes of another split", check.elsewhere),
     ):
         _names(console, title, [f"{text} ({count})" for text, count in counts.items()])
     return check.ok
@@ -73,7 +74,7 @@ def _identity(protocol: "Protocol", check: "FileCheck") -> list[str]:
         lines = [f"known: {k.variant}; {k.file} of {k.origin}" for k in check.known]
         remarks = {k.remark for k in check.known if k.remark}
         return lines + sorted(remarks)
-    known = [k for k in protocol.lists if (k.part, k.contents) == (check.part, check.nearest)]
+    known = [k for k in protocol.lists if (k.split, k.contents) == (check.split, check.nearest)]
     name = known[0].variant if known else check.nearest
     if not check.nearest_differs:
         return [f"unknown file, but with the videos of the list: {name}"]
@@ -102,8 +103,8 @@ def _difference(console, protocol, check: "FileCheck", others: "list[FileCheck]"
     from mdmf_jax.data.protocols import verify
     from mdmf_jax.errors import DataError
 
-    if not any(other.part == check.part for other in others):
-        raise DataError(f"--against: no list for {check.part}; give one to compare {check.path}")
+    if not any(other.split == check.split for other in others):
+        raise DataError(f"--against: no list for {check.split}; give one to compare {check.path}")
     missing, extra = verify.difference(check, others, protocol)
     found = _names(console, "missing", missing)
     return _names(console, "extra", extra) or found

@@ -10,28 +10,29 @@ if TYPE_CHECKING:
 
 
 def convert(protocol: "Protocol", options: argparse.Namespace) -> None:
-    """Writes DIR/{part}list.txt for each file.
+    """Writes DIR/{split}list.txt for each file.
 
     Raises:
-        DataError: a file is malformed, has classes of another part or protocol, or two files
-            are for one part; a list is in DIR already.
+        DataError: a file is malformed, has classes of another split or protocol, or two files
+            are for one split; a list is in DIR already.
     """
     from mdmf_jax.data.protocols.lists import parse_list
-    from mdmf_jax.data.protocols.verify import part_of
+    from mdmf_jax.data.protocols.verify import split_of
     from mdmf_jax.errors import DataError
 
     lists: dict[str, ParsedList] = {}
     for path in options.files:
         parsed = parse_list(path, protocol)
-        part = part_of(parsed, protocol, options.part)
-        if part in lists:
-            raise DataError(f"{lists[part].path} and {path} are both for {part}; give one of them")
-        lists[part] = parsed
+        split = split_of(parsed, protocol, options.split)
+        if split in lists:
+            first = lists[split].path
+            raise DataError(f"{first} and {path} are both for {split}; give one of them")
+        lists[split] = parsed
     _write(protocol, lists, options)
 
 
 def fetch(protocol: "Protocol", options: argparse.Namespace) -> None:
-    """Downloads the protocol's lists and writes DIR/{part}list.txt.
+    """Downloads the protocol's lists and writes DIR/{split}list.txt.
 
     Raises:
         DataError: a list cannot be downloaded or is not the known one; it is in DIR already.
@@ -44,7 +45,7 @@ def fetch(protocol: "Protocol", options: argparse.Namespace) -> None:
         address = _address(known, options.address)
         print(f"{address}", flush=True)
         content = _download(address, known)
-        lists[known.part] = parse_bytes(content, Path(known.file), protocol)
+        lists[known.split] = parse_bytes(content, Path(known.file), protocol)
     _write(protocol, lists, options)
 
 
@@ -58,24 +59,24 @@ def draw(options: argparse.Namespace) -> None:
     from mdmf_jax.errors import ConfigError
 
     try:
-        shares = [float(share) for share in options.parts.split(",")]
+        shares = [float(share) for share in options.shares.split(",")]
     except ValueError as error:
         raise ConfigError(
-            f"--parts is {options.parts!r}; give three numbers such as 0.6,0.2,0.2"
+            f"--shares is {options.shares!r}; give three numbers such as 0.6,0.2,0.2"
         ) from error
-    split = draw_split(options.root, options.seed, shares, options.frames)
-    paths = write_lists(split, options.out)
-    for path, classes in zip(paths, split.values(), strict=True):
+    splits = draw_split(options.root, options.seed, shares, options.frames)
+    paths = write_lists(splits, options.out)
+    for path, classes in zip(paths, splits.values(), strict=True):
         videos = sum(map(len, classes.values()))
         print(f"wrote {path}: {len(classes)} classes, {videos} videos")
 
 
 def _published(protocol: "Protocol") -> "list[KnownList]":
-    """The standard list of each part in the repository that publishes the protocol."""
+    """The standard list of each split in the repository that publishes the protocol."""
     lists = {}
     for known in protocol.lists:
         if known.origin == protocol.address and known.contents == "standard":
-            lists.setdefault(known.part, known)
+            lists.setdefault(known.split, known)
     return list(lists.values())
 
 
@@ -92,11 +93,12 @@ def _download(address: str, known: "KnownList") -> bytes:
 
 
 def _check_free(folder: Path) -> None:
+    from mdmf_jax.data.protocols.protocol import SPLITS
     from mdmf_jax.errors import DataError
 
-    for part in ("train", "val", "test"):
-        if (folder / f"{part}list.txt").exists():
-            raise DataError(f"{folder / f'{part}list.txt'} exists already; give another --out")
+    for split in SPLITS:
+        if (folder / f"{split}list.txt").exists():
+            raise DataError(f"{folder / f'{split}list.txt'} exists already; give another --out")
 
 
 def _write(
@@ -107,26 +109,26 @@ def _write(
 
     folder = Path(options.out)
     lines = {
-        part: _lines(protocol, part, parsed, options.folders) for part, parsed in lists.items()
+        split: _lines(protocol, split, parsed, options.folders) for split, parsed in lists.items()
     }
     _check_free(folder)
-    for part, texts in lines.items():
-        write_list(folder / f"{part}list.txt", texts)
-        repeated = len(lists[part].entries) - len(texts)
+    for split, texts in lines.items():
+        write_list(folder / f"{split}list.txt", texts)
+        repeated = len(lists[split].entries) - len(texts)
         note = f", {repeated} repeated lines left out" if repeated else ""
-        print(f"wrote {folder / f'{part}list.txt'}: {len(texts)} videos{note}")
+        print(f"wrote {folder / f'{split}list.txt'}: {len(texts)} videos{note}")
 
 
-def _lines(protocol: "Protocol", part: str, parsed: "ParsedList", folders: str) -> list[str]:
+def _lines(protocol: "Protocol", split: str, parsed: "ParsedList", folders: str) -> list[str]:
     from mdmf_jax.data.protocols.lists import require_classes
     from mdmf_jax.errors import DataError
 
     lines: dict[str, None] = {}
     for entry, class_ in zip(parsed.entries, require_classes(parsed, protocol), strict=True):
-        if class_.part != part:
+        if class_.split != split:
             raise DataError(
-                f"{parsed.path}, line {entry.line}: class {class_.name!r} is for {class_.part},"
-                f" not {part}; remove the line or set --part"
+                f"{parsed.path}, line {entry.line}: class {class_.name!r} is for {class_.split},"
+                f" not {split}; remove the line or set --split"
             )
         folder = class_.name if folders == "words" else class_.folder
         lines[f"{folder}/{entry.video}"] = None

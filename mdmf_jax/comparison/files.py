@@ -36,7 +36,7 @@ def read_comparison(file: Path) -> dict[str, Any]:
     """The content of a compare.json.
 
     Raises:
-      DataError: it cannot be read, or is no such file.
+      DataError: it cannot be read, or is not such a file.
     """
     results = files.read_json(file, DataError, f"give a {JSON}")
     needed = {"date", "task", "classes", "pairs", "entries", "versions", "hardware"}

@@ -38,7 +38,7 @@ def read_pairs(file: Path, split: Split) -> Pairs:
     quotes.
 
     Raises:
-      DataError: the file cannot be read, or a line is not two different classes of the part.
+      DataError: the file cannot be read, or a line is not two different classes of the split.
     """
     try:
         with open(file, newline="", encoding="utf-8") as lines:
@@ -57,14 +57,14 @@ def choose_pairs(which: str, split: Split) -> Pairs:
     """The pairs that --pairs means: "order", or a file as for `read_pairs`.
 
     Raises:
-      DataError: the part has no such classes, or the file is wrong.
+      DataError: the split has no such classes, or the file is wrong.
     """
     if which != ORDER:
         return read_pairs(Path(which), split)
     pairs = find_pairs(split.names)
     if not pairs:
         raise DataError(
-            f"{split.part}: has no classes named 'X then Y' and 'Y then X'; give --pairs a file "
+            f"{split.name}: has no classes named 'X then Y' and 'Y then X'; give --pairs a file "
             "with two class names a line, or leave it out"
         )
     return pairs
@@ -75,7 +75,7 @@ def pair_episodes(
 ) -> dict[str, np.ndarray]:
     """2-way episodes, each of one pair, the pairs in turn; as `sample_episode_table` gives them.
 
-    Episode i is a pure function of the seed, the part, i and its pair.
+    Episode i is a pure function of the seed, the split, i and its pair.
 
     Raises:
       DataError: a class has too few videos.
@@ -96,7 +96,7 @@ def pair_episodes(
             shot=shot,
             queries=queries,
             seed=seed,
-            part=f"{split.part} pairs",
+            split=f"{split.name} pairs",
             index=row,
         )
         classes = pair[episode.classes]
@@ -113,7 +113,7 @@ def _pair(row: list[str], known: dict[str, int], where: str, split: Split) -> tu
     places = []
     for name in row:
         if class_name(name.strip()) not in known:
-            raise DataError(f"{where}: {name.strip()!r} is no class of the {split.part} part")
+            raise DataError(f"{where}: {name.strip()!r} is not a class of the {split.name} split")
         places.append(known[class_name(name.strip())])
     if places[0] == places[1]:
         raise DataError(f"{where}: names one class twice; a pair is two classes")

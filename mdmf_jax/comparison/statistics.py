@@ -24,7 +24,7 @@ def class_accuracies(right: np.ndarray, episodes: Mapping[str, np.ndarray], clas
     Args:
       right: which queries were answered rightly, bool [N, Q].
       episodes: class_ids [N, W] and query_labels [N, Q].
-      classes: number of classes of the part.
+      classes: number of classes of the split.
     """
     truth = np.take_along_axis(episodes["class_ids"], episodes["query_labels"], axis=1)  # [N, Q]
     cells = np.arange(len(truth))[:, None] * classes + truth
@@ -44,7 +44,7 @@ def compare_answers(
     Args:
       answers: of each method, all to the same episodes; see `episode_metrics`.
       episodes: class_ids [N, W], support [N, W, K], query_labels [N, Q].
-      names: of all classes of the part [C].
+      names: of all classes of the split [C].
 
     Returns:
       By method what `episode_metrics` gives, "difference" (of the accuracy, see

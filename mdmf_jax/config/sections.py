@@ -69,6 +69,10 @@ class TrainSection:
     cached_clips: int = setting(
         0, "features of so many random clips a video, made once; needs a frozen encoder", min=0
     )
+    profile_from: int = setting(
+        0, "first step of a trace for the profiler; 0: none", min=0, affects="speed"
+    )
+    profile_steps: int = setting(3, "steps of the trace", min=1, affects="speed")
 
     @property
     def allowed_to_skip(self) -> int:

@@ -14,6 +14,7 @@ from mdmf_jax.data.episodes.feature_episodes import FeatureEpisodes, clip_reader
 from mdmf_jax.data.episodes.loading import ClipMaker, EpisodeLoader
 from mdmf_jax.data.episodes.test_clips import ClipRules
 from mdmf_jax.data.protocols import protocol as protocols
+from mdmf_jax.data.protocols.protocol import SPLITS
 from mdmf_jax.data.protocols.splits import Split, load_split
 from mdmf_jax.data.protocols.text_names import class_text_names
 from mdmf_jax.data.transforms.pipelines import Pipeline
@@ -22,8 +23,6 @@ from mdmf_jax.data.videos.reader import Clip, VideoReader
 from mdmf_jax.data.videos.selection import drop_short
 from mdmf_jax.data.videos.sources import VideoSource, find_kind, open_source
 from mdmf_jax.errors import ConfigError
-
-SPLITS = ("train", "val", "test")
 
 
 class Dataset:
@@ -168,23 +167,23 @@ def open_sources(data: Any) -> dict[str, VideoSource]:
         root = ensure_demo(data.root or None)
         videos, lists = root / "videos", root / "splits"
         # All videos of the demo are long enough, so that none needs to be counted.
-        return {p: open_source("videos", videos, p, _split_of(videos, lists, p)) for p in SPLITS}
+        return {s: open_source("videos", videos, s, _split_of(videos, lists, s)) for s in SPLITS}
     if not data.root:
         raise ConfigError("data.root is empty; set --config.data.root to the folder of the videos")
     protocol = protocols.load(data.protocol) if data.protocol else None
     kind = find_kind(data.source, data.root)
     if kind == "prepared" and data.splits:
         raise ConfigError("data.splits is set, but prepared data hold their split; leave it empty")
-    sources = {
-        part: open_source(kind, data.root, part, _split_of(data.root, data.splits, part, protocol))
-        for part in SPLITS
-    }
+    sources = {}
+    for split in SPLITS:
+        find = _split_of(data.root, data.splits, split, protocol)
+        sources[split] = open_source(kind, data.root, split, find)
     if data.short_videos == "repeat":
         return sources
-    return {p: drop_short(sources[p], data.frames, data.workers) for p in SPLITS}
+    return {s: drop_short(sources[s], data.frames, data.workers) for s in SPLITS}
 
 
 def _split_of(
-    root: str | Path, lists: str | Path, part: str, protocol: protocols.Protocol | None = None
+    root: str | Path, lists: str | Path, split: str, protocol: protocols.Protocol | None = None
 ):
-    return lambda frames: load_split(root, lists, part, protocol, frames)
+    return lambda frames: load_split(root, lists, split, protocol, frames)

@@ -23,6 +23,8 @@ _CURVES = {
     "train/cross_entropy": "cross entropy",
     "train/class": "class loss",
     "train/distillation": "distillation loss",
+    "train/gradient_norm": "gradient norm",
+    "train/parameter_norm": "parameter norm",
     "train/episodes_per_second": "episodes a second",
 }
 

@@ -1,8 +1,10 @@
-"""Reads the numbers that a training run wrote for TensorBoard."""
+"""Reads the numbers that a training run wrote by step."""
 
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+
+from mdmf_jax.training.scalars import METRICS, TENSORBOARD, read_metrics
 
 _HEADER, _CHECKSUM = struct.calcsize("<QI"), 4
 _LONGEST = 2**20  # bytes of a record; a number takes fewer than a hundred
@@ -10,8 +12,29 @@ _LONGEST = 2**20  # bytes of a record; a number takes fewer than a hundred
 Curve = list[tuple[int, float]]
 
 
+def read_curves(run: Path) -> dict[str, Curve]:
+    """Numbers by name ("train/loss"), each as (step, value) in ascending steps.
+
+    They come from the run's metrics.jsonl. What lies before its first line, or all if there is
+    none, an older version of this package wrote: for TensorBoard only.
+
+    Args:
+      run: the work folder; nothing is found in one that does not exist.
+    """
+    file, curves = Path(run) / METRICS, {}
+    lines = sorted(read_metrics(file), key=lambda line: line["step"]) if file.is_file() else []
+    before = lines[0]["step"] if lines else float("inf")
+    for name, points in read_scalars(Path(run) / TENSORBOARD).items():
+        curves[name] = {step: value for step, value in points if step < before}
+    for line in lines:
+        for name, value in line["metrics"].items():
+            value = float("nan") if value is None else float(value)
+            curves.setdefault(f"{line['kind']}/{name}", {})[line["step"]] = value
+    return {name: list(points.items()) for name, points in curves.items() if points}
+
+
 def read_scalars(folder: Path) -> dict[str, Curve]:
-    """Numbers by name ("train/total"), each as (step, value) in ascending steps.
+    """The same from TensorBoard's files.
 
     Where a run was stopped and went on, the later file counts for the steps in both. A file
     that ends in the middle of a record, as that of a running training may, counts up to there.

@@ -11,7 +11,7 @@ from mdmf_jax.errors import CheckpointError, ConfigError, DataError
 from mdmf_jax.evaluation.opened import Opened, open_checkpoint, open_untrained
 from mdmf_jax.evaluation.provenance import RESULTS, task_name
 from mdmf_jax.evaluation.task import Task, adapted
-from mdmf_jax.report.events import Curve, read_scalars
+from mdmf_jax.report.events import Curve, read_curves
 from mdmf_jax.training.checkpoint import FOLDER
 
 _METRICS = {"accuracy", "interval95", "per_class", "episodes", "way", "shot", "queries"}
@@ -105,7 +105,7 @@ def _of_run(folder: Path, checkpoint: Path) -> Evaluation:
     split = content["settings"]["eval"]["split"]
     facts = {name: content[name] for name in (*_FACTS, "validation", "seconds") if name in content}
     trained = None if step is None else checkpoint
-    curves = read_scalars(folder / "tensorboard")
+    curves = read_curves(folder)
     return Evaluation(content["test"], content.get("untrained", {}), split, facts, trained, curves)
 
 
@@ -117,7 +117,7 @@ def _of_file(path: Path, content: dict[str, Any], checkpoint: str | Path | None)
     metrics = {k: content[k] for k in (*sorted(_METRICS), "prompt_accuracy") if k in content}
     tasks = {task_name(content["way"], content["shot"]): metrics}
     facts = {name: content[name] for name in _FACTS}
-    curves = read_scalars(run / "tensorboard") if step is not None else {}
+    curves = read_curves(run) if step is not None else {}
     return Evaluation(tasks, {}, content["split"], facts, found, curves)
 
 
@@ -142,7 +142,7 @@ def entry_evaluation(
     metrics |= {k: task[k] for k in ("way", "shot", "queries", "episodes")}
     facts = {k: results[k] for k in ("versions", "hardware")}
     facts |= {"settings": entry["settings"], "seed": task["seed"]}
-    curves = read_scalars(Path(place) / "tensorboard") if place else {}
+    curves = read_curves(Path(place)) if place else {}
     tasks = {task_name(task["way"], task["shot"]): metrics}
     checkpoint = Path(place) if place else None
     return Evaluation(tasks, {}, task["split"], facts, checkpoint, curves)

@@ -70,7 +70,9 @@ def _untrained(config: Config | None) -> Config:
     return config
 
 
-def _results(opened: Opened, sizes: dict[str, Any], partial: files.AnyPath | None) -> dict[str, Any]:
+def _results(
+    opened: Opened, sizes: dict[str, Any], partial: files.AnyPath | None
+) -> dict[str, Any]:
     return {
         "split": sizes["split"],
         **opened.evaluator.evaluate(opened.params, **sizes, partial=partial),

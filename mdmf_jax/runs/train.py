@@ -22,6 +22,7 @@ from mdmf_jax.training.build import make_dataset, make_model
 from mdmf_jax.training.checkpoint import FOLDER, Checkpoints
 from mdmf_jax.training.lock import FolderLock
 from mdmf_jax.training.loop import train_loop
+from mdmf_jax.training.profile import step_profile
 from mdmf_jax.training.progress import TrainProgress
 from mdmf_jax.training.restore import run_settings
 from mdmf_jax.training.scalars import ScalarWriter
@@ -80,7 +81,8 @@ def train_and_evaluate(
 ) -> tuple[dict[str, Any], list[dict[str, float]]]:
     """Trains in `workdir`, or goes on where an earlier run stopped, and tests the result.
 
-    Writes workdir/checkpoints, workdir/tensorboard and workdir/results.json.
+    Writes workdir/checkpoints, workdir/metrics.jsonl, workdir/tensorboard and
+    workdir/results.json, and workdir/profile if the config asks for one.
 
     Returns:
       The content of results.json, and the metrics of every step done in this call.
@@ -171,8 +173,15 @@ def _train(
         return state, []
     progress = TrainProgress(console, start, plan.steps, plan.episodes_per_step)
     batches = run.train_batches(state.params, start, plan.steps)
-    folder = workdir / "tensorboard" if distributed.is_first() else None
-    with closing(ScalarWriter(folder)) as scalars, closing(batches), progress, StopSignal() as stop:
+    folder = workdir if distributed.is_first() else None
+    profile = step_profile(plan, folder)
+    with (
+        closing(ScalarWriter(folder, start)) as scalars,
+        closing(batches),
+        progress,
+        profile,
+        StopSignal() as stop,
+    ):
         return train_loop(
             state,
             run.train_step(state.params),
@@ -188,12 +197,11 @@ def _train(
             save=lambda step, state, metrics: checkpoints.save(step, state, settings, metrics),
             scalars=scalars,
             progress=progress,
+            profile=profile,
         )
 
 
-def resume(
-    run: TrainRun, checkpoints: Checkpoints, console: Console
-) -> tuple[int, TrainState]:
+def resume(run: TrainRun, checkpoints: Checkpoints, console: Console) -> tuple[int, TrainState]:
     """The newest checkpoint's step and state, or 0 and a new state.
 
     Raises:

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from mdmf_jax.errors import Stopped, UserError
+from mdmf_jax.training.profile import StepProfile
 from mdmf_jax.training.progress import TrainProgress
 from mdmf_jax.training.scalars import ScalarWriter
 from mdmf_jax.training.state import TrainState
@@ -30,6 +31,7 @@ def train_loop(
     save: Callable[[int, TrainState, Mapping[str, float]], None],
     scalars: ScalarWriter,
     progress: TrainProgress,
+    profile: StepProfile | None = None,
 ) -> tuple[TrainState, list[dict[str, float]]]:
     """Trains from step `start` to step `steps`.
 
@@ -44,6 +46,7 @@ def train_loop(
       stop: number of steps done -> whether to end here.
       validate: parameters -> metrics, among them "accuracy".
       save: stores (step, state, validation metrics).
+      profile: which steps to trace; none by default.
 
     Returns:
       The final state, and the metrics of every step done here.
@@ -55,12 +58,18 @@ def train_loop(
     """
     history: list[dict[str, float]] = []
     pending: list[Mapping[str, jax.Array]] = []
+    profile = profile or StepProfile()
     for done, batch in zip(range(start + 1, steps + 1), batches, strict=False):
-        state, metrics = step(state, batch)
-        if pending:  # At most two batches wait on the device.
-            jax.block_until_ready(pending[-1])
+        profile.before(done)
+        with jax.profiler.StepTraceAnnotation("train", step_num=done):
+            state, metrics = step(state, batch)
+            if pending:  # At most two batches wait on the device.
+                jax.block_until_ready(pending[-1])
         pending.append(metrics)
         progress.advance(done)
+        recorded = profile.after(done, metrics)
+        if recorded:
+            progress.note(recorded)
 
         stopping = stop(done)
         due = done % validate_every == 0 or done == steps

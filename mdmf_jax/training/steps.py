@@ -50,7 +50,9 @@ def make_train_step(
     by modality (uint8) or features by name; query_labels [E, Q], class_ids [E, W]. The loss is
     the mean over the episodes of the method's total loss. Random numbers depend on the key, the
     step and the place of the episode in the batch only, not on the devices or the pieces. The
-    given state is consumed. `texts` is a `ClassTexts`.
+    given state is consumed. `texts` is a `ClassTexts`. The metrics are those of
+    `batch_metrics`, "updated" and "skipped" (see max_skipped), and the Euclidean norms of the
+    gradient and of the trained parameters before the step ("gradient_norm", "parameter_norm").
 
     Args:
       shardings: of the train state.
@@ -86,7 +88,9 @@ def make_train_step(
         stored, _ = split_params(shardings.params, freeze)
         gradients = jax.lax.with_sharding_constraint(gradients, stored)
         updates, opt_state = optimizer.update(gradients, state.opt_state, trained)
-        finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(optax.tree.norm(gradients))
+        norms = {"gradient_norm": gradients, "parameter_norm": trained}
+        norms = {k: optax.tree.norm(v).astype(jnp.float32) for k, v in norms.items()}
+        finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(norms["gradient_norm"])
         # After one bad step too many nothing changes any more, until the host has noticed.
         updated = finite & (state.skipped <= max_skipped)
         new = optax.apply_updates(trained, updates), opt_state
@@ -94,7 +98,7 @@ def make_train_step(
             lambda new, old: jnp.where(updated, new, old), new, (trained, state.opt_state)
         )
         skipped = state.skipped + ~finite
-        metrics |= {"updated": updated, "skipped": skipped}
+        metrics |= norms | {"updated": updated, "skipped": skipped}
         params = join_params(trained, frozen)
         return TrainState(state.step + 1, skipped, params, opt_state), metrics
 

@@ -21,24 +21,24 @@ def coded():
 
 @pytest.fixture
 def kinetics(tmp_path, coded):
-    """Two videos of one class of each part; the lists name a third, and one of another class."""
+    """Two videos of one class of each split; the lists name a third, and one of another class."""
     protocol = load("kinetics_cmn")
-    for part in ("train", "val", "test"):
-        here, other = [class_.folder for class_ in protocol.classes_of(part)][:2]
+    for split in ("train", "val", "test"):
+        here, other = [class_.folder for class_ in protocol.classes_of(split)][:2]
         lines = [f"{here}/one", f"{here}/two two", f"{here}/gone", f"{other}/gone too"]
         for name in ("one", "two_two"):
             path = tmp_path / "videos" / here.replace(" ", "_") / f"{name}.mp4"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(coded)
         (tmp_path / "lists").mkdir(exist_ok=True)
-        (tmp_path / "lists" / f"{part}list.txt").write_text("\n".join(lines))
+        (tmp_path / "lists" / f"{split}list.txt").write_text("\n".join(lines))
     return tmp_path
 
 
 def command(folder, *more):
     return [
         "prepare", f"--videos={folder / 'videos'}", f"--lists={folder / 'lists'}",
-        "--split=kinetics_cmn", f"--out={folder / 'out'}", "--size=32", "--workers=1", *more,
+        "--protocol=kinetics_cmn", f"--out={folder / 'out'}", "--size=32", "--workers=1", *more,
     ]  # fmt: skip
 
 
@@ -62,9 +62,9 @@ def test_protocol_with_videos_missing_and_broken(kinetics, capsys, monkeypatch):
     printed = capsys.readouterr().out
     table = rows(printed)
     protocol = load("kinetics_cmn")
-    for part in ("train", "val", "test"):
-        classes = protocol.classes_of(part)
-        lines = [row for row in table if row[0] == part]
+    for split in ("train", "val", "test"):
+        classes = protocol.classes_of(split)
+        lines = [row for row in table if row[0] == split]
         counts = {row[1]: row[2:4] for row in lines}
         assert len(lines) == len(classes) + 1  # no class is complete
         assert counts[classes[1].folder] == ("0", str(classes[1].count))
@@ -86,7 +86,7 @@ def test_protocol_with_videos_missing_and_broken(kinetics, capsys, monkeypatch):
 @pytest.mark.parametrize(
     "change, message",
     [
-        ("--split=kinetics", "kinetics_cmn"),
+        ("--protocol=kinetics", "kinetics_cmn"),
         ("--videos=/no/such/folder", "/no/such/folder"),
         ("--workers=0", "--workers=0 is out of range"),
         ("--lists=", "lists of videos"),
@@ -96,6 +96,16 @@ def test_wrong_arguments(kinetics, capsys, change, message):
     assert main(command(kinetics, change)) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("error: ") and message in error
+
+
+def test_the_protocol_is_required_and_has_an_older_name(kinetics, capsys):
+    without = [word for word in command(kinetics) if not word.startswith("--protocol")]
+    assert main(without) == 2
+    assert "error: --protocol is missing; give the name" in capsys.readouterr().err
+    assert main([*without, "--split=no_such"]) == 2
+    warning, error = capsys.readouterr().err.splitlines()
+    assert warning == "warning: --split is now --protocol; use that name"
+    assert error.startswith("error: protocol 'no_such' is unknown")
 
 
 def test_prepared_data_are_not_prepared_again(kinetics, capsys):
@@ -109,7 +119,7 @@ def test_ctrl_c_stops_and_the_same_command_goes_on(tmp_path, coded, repository):
         path = tmp_path / "videos" / "test" / "class" / f"{number:03d}.mp4"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(coded)
-    arguments = ["prepare", f"--videos={tmp_path / 'videos'}", "--split=folders"]
+    arguments = ["prepare", f"--videos={tmp_path / 'videos'}", "--protocol=folders"]
     arguments += [f"--out={tmp_path / 'out'}", "--size=32", "--workers=1"]
     process = subprocess.Popen(
         [sys.executable, "-m", "mdmf_jax", *arguments], start_new_session=True, cwd=repository,

@@ -55,7 +55,7 @@ def test_list(command):
 
 
 def test_show_prompts_of_the_published_code(command):
-    printed = command("splits", "show", "hmdb51_arn", "--part", "test")
+    printed = command("splits", "show", "hmdb51_arn", "--split", "test")
     rows = [line.rstrip() for line in printed.splitlines()]
     cells = {row.split("  ")[0].strip(): row.split() for row in rows if row.startswith(" ")}
     # What the published code gives each class, found by running it.
@@ -110,10 +110,10 @@ def test_verify_says_what_differs(splits, made, tmp_path):
         "a run   3         4      1 extra",
         "listed more than once: 1\n    b1",
         "of classes that are not made's: 1\n    [x] (1)",
-        "of classes of another part: 1\n    jump (1)",
+        "of classes of another split: 1\n    jump (1)",
         "missing: 1\n    a run/r1",
         "extra: 2\n    a run/j1\n    a run/q",
-        "in the lists of more than one part: 1\n    j1",
+        "in the lists of more than one split: 1\n    j1",
         "there are differences\n",
     ):
         assert text in printed, printed
@@ -132,8 +132,8 @@ def test_verify_on_disk(splits, made, tmp_path):
     assert "no such folder" in splits("verify", "made", made.lists["test"], "--videos", "x")[2]
 
 
-def test_verify_part(splits, made):
-    code, printed, _ = splits("verify", "made", made.lists["test"], "--part", "train")
+def test_verify_split(splits, made):
+    code, printed, _ = splits("verify", "made", made.lists["test"], "--split", "train")
     assert code == 1 and "train, 0 videos, 0 classes" in printed
     assert "jump    2         0      missing" in printed
 
@@ -160,7 +160,7 @@ def test_import(splits, made, tmp_path):
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["a run/r1", "fly/f1"], "line 2: 'fly' is no class of made"),
+        (["a run/r1", "fly/f1"], "line 2: 'fly' is not a class of made"),
         (["a run/r1", "a run/r2", "jump/j1"], "line 3: class 'jump' is for train, not test"),
         (["a run/../x"], "line 1: 'a run/../x' is not a path within the data set"),
     ],
@@ -213,28 +213,43 @@ def test_draw(splits, tmp_path):
             (tmp_path / "own" / folder / f"{stem}.mp4").touch()
     drawn = []
     for seed, out in ((1, "a"), (1, "b"), (2, "c")):
-        options = ["--seed", seed, "--parts", "5,2,3", "--out", tmp_path / out]
+        options = ["--seed", seed, "--shares", "5,2,3", "--out", tmp_path / out]
         code, printed, _ = splits("draw", tmp_path / "own", *options)
         assert code == 0 and f"{tmp_path / out / 'testlist.txt'}: 3 classes" in printed
-        parts = ("train", "val", "test")
-        drawn.append([(tmp_path / out / f"{part}list.txt").read_text() for part in parts])
+        lists = [tmp_path / out / f"{split}list.txt" for split in protocols.SPLITS]
+        drawn.append([path.read_text() for path in lists])
     assert drawn[0] == drawn[1] != drawn[2]
     lines = "".join(drawn[0]).splitlines()
     assert sorted(lines) == sorted(f"{f}/{stem}" for f, stems in videos.items() for stem in stems)
-    classes = [{line.split("/")[0] for line in part.splitlines()} for part in drawn[0]]
-    assert [len(part) for part in classes] == [5, 2, 3] and len(set.union(*classes)) == 10
-    options = ["--parts", "a,b", "--out", tmp_path / "d"]
-    assert "--parts is 'a,b'; give three" in splits("draw", tmp_path / "own", *options)[2]
+    classes = [{line.split("/")[0] for line in split.splitlines()} for split in drawn[0]]
+    assert [len(split) for split in classes] == [5, 2, 3] and len(set.union(*classes)) == 10
+    options = ["--shares", "a,b", "--out", tmp_path / "d"]
+    assert "--shares is 'a,b'; give three" in splits("draw", tmp_path / "own", *options)[2]
+
+
+def test_old_names_of_flags_are_taken_with_a_warning(splits, made, tmp_path):
+    for class_ in "abc":
+        (tmp_path / "own" / class_).mkdir(parents=True)
+        (tmp_path / "own" / class_ / "1.mp4").touch()
+    options = ("draw", tmp_path / "own", "--parts", "1,1,1", "--out", tmp_path / "lists")
+    code, printed, warning = splits(*options)
+    assert code == 0 and "testlist.txt: 1 classes" in printed
+    assert warning == "warning: --parts is now --shares; use that name\n"
+    new, old = (splits("show", "made", flag, "test") for flag in ("--split", "--part"))
+    assert old[:2] == new[:2] and "train:" not in new[1] and new[::2] == (0, "")
+    assert old[2] == "warning: --part is now --split; use that name\n"
+    code, _, error = splits("verify", "made", made.lists["test"], "--part", "all")
+    assert code == 2 and "invalid choice: 'all'" in error
 
 
 def test_public_addresses():
     address = {
-        known.part: f"{known.raw_address}/{known.file}"
+        known.split: f"{known.raw_address}/{known.file}"
         for known in protocols.load("kinetics_cmn").lists
         if known.origin.endswith("CMN")
     }
     raw = "https://raw.githubusercontent.com/ffmpbgrnn/CMN/HEAD/kinetics-100"
-    assert address == {part: f"{raw}/{part}.list" for part in ("train", "val", "test")}
+    assert address == {split: f"{raw}/{split}.list" for split in ("train", "val", "test")}
 
 
 @pytest.mark.parametrize(

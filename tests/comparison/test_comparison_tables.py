@@ -42,7 +42,7 @@ def entry(name, accuracy, difference, pairs):
 def results():
     return {
         "date": "2026-01-02",
-        "task": {"part": "test", "way": 5, "shot": 1, "queries": 1, "episodes": 2000, "seed": 7},
+        "task": {"split": "test", "way": 5, "shot": 1, "queries": 1, "episodes": 2000, "seed": 7},
         "classes": 2,
         "videos": 60,
         "pairs": {"classes": [["a then b", HOSTILE]], "episodes": 2000, "baseline": "mean_pool"},
@@ -54,6 +54,13 @@ def results():
         "versions": {"jax": "0.10"},
         "hardware": {"platform": "cpu", "device": "cpu", "devices": 1, "cpu_cores": 2},
     }
+
+
+def test_files_of_before_say_part(results):
+    line = tables.task_line(results)
+    assert "2,000 episodes of the 2 test classes, seed 7" in line
+    results["task"]["part"] = results["task"].pop("split")
+    assert tables.task_line(results) == line
 
 
 def printed(table):

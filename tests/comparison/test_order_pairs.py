@@ -45,7 +45,7 @@ def test_choice_by_name_or_by_file(split, tmp_path):
     ("text", "message"),
     [
         ("left thing\n", "line 1: has 1 names; write two"),
-        ("left thing,right thing\nleft thing,x\n", "line 2: 'x' is no class of the test part"),
+        ("left thing,right thing\nleft thing,x\n", "line 2: 'x' is not a class of the test split"),
         ("left thing,LeftThing\n", "line 1: names one class twice"),
         ("\n", "lists no pairs"),
         (None, "cannot be read"),

@@ -25,7 +25,7 @@ def open_dataset(settings):
 
 def test_splits_and_names(settings):
     dataset = open_dataset(settings)
-    assert {part: split.num_videos for part, split in dataset.splits.items()} == {
+    assert {name: split.num_videos for name, split in dataset.splits.items()} == {
         "train": 12,
         "val": 12,
         "test": 12,
@@ -67,7 +67,7 @@ def test_demo_videos_are_generated(monkeypatch, tmp_path):
     settings = demo.get_config()
     settings.data.root = str(tmp_path)
     dataset = open_dataset(settings)
-    assert {part: split.num_videos for part, split in dataset.splits.items()} == {
+    assert {name: split.num_videos for name, split in dataset.splits.items()} == {
         "train": 40,
         "val": 8,
         "test": 16,

@@ -5,12 +5,12 @@ import shutil
 
 import numpy as np
 import pytest
+from mdmf_jax.runs.experiment import Experiment
 
 from mdmf_jax.cli import main as cli
 from mdmf_jax.cli.entries import read_config, split_name
 from mdmf_jax.cli.grid import numbers
 from mdmf_jax.config.config import from_config_dict
-from mdmf_jax.runs.experiment import Experiment
 from mdmf_jax.runs.published_checkpoint import write_checkpoint
 
 CONFIG = """

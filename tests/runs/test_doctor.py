@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from mdmf_jax.cli import main as cli
 from mdmf_jax.cli import doctor
+from mdmf_jax.cli import main as cli
 from mdmf_jax.errors import DataError
 from mdmf_jax.runs.doctor import installation, machine
 from mdmf_jax.runs.doctor.check import Check, run_checks

@@ -6,15 +6,15 @@ import shutil
 import jax
 import numpy as np
 import pytest
+from mdmf_jax.runs.experiment import Experiment
 from rich.console import Console
 
 from mdmf_jax.config.config import from_config_dict
 from mdmf_jax.errors import CheckpointError
 from mdmf_jax.evaluation import partial
-from mdmf_jax.runs.experiment import Experiment
 from mdmf_jax.runs.evaluate import Task, evaluate
 from mdmf_jax.runs.train import train_and_evaluate
-from mdmf_jax.training.checkpoint import Checkpoints, FOLDER
+from mdmf_jax.training.checkpoint import FOLDER, Checkpoints
 
 
 @pytest.fixture

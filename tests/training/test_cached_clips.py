@@ -62,7 +62,7 @@ def test_views_are_drawn_evenly_and_videos_as_elsewhere():
     for index in range(200):
         episode = maker.make_episode(index)
         plain = sample_episode(
-            split.counts, way=2, shot=2, queries=3, seed=5, part="train", index=index
+            split.counts, way=2, shot=2, queries=3, seed=5, split="train", index=index
         )
         offsets = 6 * plain.classes[:, None]
         np.testing.assert_array_equal(

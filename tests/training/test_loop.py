@@ -1,6 +1,8 @@
 """The loop: when it validates and saves, what it returns, when it stops."""
 
+import gzip
 import io
+import json
 import os
 import signal
 
@@ -11,6 +13,7 @@ from rich.console import Console
 
 from mdmf_jax.errors import Stopped, UserError
 from mdmf_jax.training.loop import train_loop
+from mdmf_jax.training.profile import StepProfile
 from mdmf_jax.training.progress import TrainProgress
 from mdmf_jax.training.state import TrainState
 from mdmf_jax.training.stopping import StopSignal
@@ -112,6 +115,16 @@ def test_a_stop_saves_without_validation_and_names_the_step():
     with pytest.raises(Stopped):
         run()
     assert run.saved == [(3, 3, {"accuracy": 0.25})]
+
+
+def test_steps_are_traced_where_the_profile_says(tmp_path):
+    with StepProfile(tmp_path, 3, 2, 7) as profile:
+        run = Run(range(1, 8), start=0, steps=7, profile=profile)()
+    assert run.state.step == 7
+    (file,) = tmp_path.rglob("*.trace.json.gz")
+    events = json.loads(gzip.decompress(file.read_bytes()))["traceEvents"]
+    assert {e["args"]["step_num"] for e in events if e.get("name") == "train"} == {"3", "4"}
+    assert f"profile: a trace up to step 4 is in {tmp_path}" in run.out.getvalue()
 
 
 def test_sigterm_asks_to_stop_once_and_is_given_back():

@@ -1,8 +1,11 @@
 """The train step: frozen parts, meshes, random numbers, and that the loss falls."""
 
+from unittest import mock
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from mdmf_jax.training.optimizer import make_optimizer
@@ -13,9 +16,19 @@ from mdmf_jax.training.steps import batch_metrics, encode_episodes, make_train_s
 KEY = jax.random.key(7)
 
 
-def trainer(stand, *, freeze=(), devices=1, model_devices=1, rate=1e-2, encode=None, max_skipped=0):
+def trainer(
+    stand,
+    *,
+    freeze=(),
+    devices=1,
+    model_devices=1,
+    rate=1e-2,
+    encode=None,
+    max_skipped=0,
+    kind="adam",
+):
     """A new state, and a step that takes (state, batch)."""
-    optimizer = make_optimizer(rate)
+    optimizer = make_optimizer(rate, kind=kind)
     mesh = device_mesh(8, model_devices, jax.devices()[:devices])
     make_state = StateMaker(
         stand.init_head, stand.encoder_params, optimizer, freeze=freeze, mesh=mesh
@@ -80,6 +93,41 @@ def test_metrics_are_means_over_episodes(stand):
     np.testing.assert_allclose(metrics["cross_entropy"], np.mean(totals) / 2, rtol=1e-5)
     assert metrics["accuracy"] == np.mean(hits, dtype=np.float32)
     assert metrics["prompt_accuracy"] == np.mean(prompts, dtype=np.float32)
+
+
+@pytest.mark.parametrize("freeze", [(), ("^encoder/",)])
+def test_norms_are_those_of_the_trained_parameters_and_their_gradient(stand, freeze):
+    batch, rate = stand.batch(episodes=8), 0.5
+    state, step = trainer(stand, freeze=freeze, rate=rate, kind="sgd")
+    head, encoder = leaves(state.params["head"]), leaves(state.params["encoder"])
+    trained = head if freeze else head + encoder
+    state, metrics = step(state, batch)
+    after = leaves(state.params["head"]) + leaves(state.params["encoder"])[: len(trained) - 1]
+
+    def norm(arrays):
+        return np.sqrt(sum((np.asarray(x, np.float64) ** 2).sum() for x in arrays))
+
+    assert metrics["parameter_norm"].dtype == metrics["gradient_norm"].dtype == np.float32
+    np.testing.assert_allclose(metrics["parameter_norm"], norm(trained), rtol=1e-5)
+    # A step of plain gradient descent is the gradient times the rate.
+    moved = [(old - new) / rate for old, new in zip(trained, after, strict=True)]
+    np.testing.assert_allclose(metrics["gradient_norm"], norm(moved), rtol=1e-4)
+
+
+def test_norms_change_no_bit_of_a_step(stand):
+    """The same step without its norms, compiled again."""
+    results = []
+    for known in (True, False):
+        state, step = trainer(stand)
+        norm = optax.tree.norm if known else lambda tree: jnp.float32(0)
+        with mock.patch.object(optax.tree, "norm", norm):
+            for seed in range(3):
+                state, metrics = step(state, stand.batch(episodes=8, seed=seed))
+        assert (metrics["parameter_norm"] > 0) == known
+        shown = {k: v for k, v in metrics.items() if not k.endswith("_norm")}
+        results.append((state, shown))
+    for one, other in zip(*map(leaves, results), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize(("devices", "model_devices"), [(8, 1), (8, 2), (2, 2)])

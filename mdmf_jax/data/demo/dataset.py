@@ -2,7 +2,7 @@
 
 A class is an ordered pair of eight motions, "moving left then growing" for example. Telling
 "A then B" from "B then A" needs the order of the frames. The 28 pairs of two different motions
-are dealt out once and for all, both orders of a pair always to the same part:
+are dealt out once and for all, both orders of a pair always to the same split:
 
 * test: 8 pairs (16 classes), each motion in two of them;
 * val: 4 pairs (8 classes), each motion in one of them;
@@ -10,7 +10,7 @@ are dealt out once and for all, both orders of a pair always to the same part:
   (40 classes).
 
 Of the pairs of opposites, left and right are in test, up and down in val, growing and shrinking
-in train, so that each part holds one pair that only the order of the frames tells apart.
+in train, so that each split holds one pair that only the order of the frames tells apart.
 """
 
 import os
@@ -20,12 +20,12 @@ import numpy as np
 
 from mdmf_jax.data.demo import store as demo_store
 from mdmf_jax.data.demo.render import MOTIONS, render_clip
+from mdmf_jax.data.protocols.protocol import SPLITS
 from mdmf_jax.errors import DataError
 from mdmf_jax.files import cache_folder
 
 GENERATOR = 1  # raise it when the pictures change, so that old caches are not used
 CLIPS = 30
-PARTS = ("train", "val", "test")
 
 TEST_PAIRS = (
     ("moving left", "moving right"),
@@ -45,7 +45,7 @@ VAL_PAIRS = (
 )
 
 
-def demo_classes(part: str) -> tuple[tuple[str, str], ...]:
+def demo_classes(split: str) -> tuple[tuple[str, str], ...]:
     """The (first motion, second motion) pairs of "train", "val" or "test", in folder order."""
     held_out = {"test": TEST_PAIRS, "val": VAL_PAIRS}
     taken = {name: {frozenset(pair) for pair in pairs} for name, pairs in held_out.items()}
@@ -54,7 +54,7 @@ def demo_classes(part: str) -> tuple[tuple[str, str], ...]:
         for second in MOTIONS:
             pair = frozenset((first, second))
             home = next((name for name, pairs in taken.items() if pair in pairs), "train")
-            if home == part:
+            if home == split:
                 chosen.append((first, second))
     return tuple(sorted(chosen, key=lambda pair: demo_folder(*pair)))
 
@@ -113,15 +113,15 @@ def ensure_demo(
 def _makers(seed: int, clips: int) -> dict[str, demo_store.Maker]:
     """For each file of the data set, relative to its root, a function that makes its bytes."""
     makers: dict[str, demo_store.Maker] = {}
-    for part in PARTS:
+    for split in SPLITS:
         lines = []
-        for first, second in demo_classes(part):
+        for first, second in demo_classes(split):
             folder = demo_folder(first, second)
             for clip in range(1, clips + 1):
                 video = f"{folder}/{folder}_{clip:04d}"
                 lines.append(f"{video}\n")
                 makers[f"videos/{video}.mp4"] = _VideoMaker(first, second, clip, seed)
-        makers[f"splits/{part}list03.txt"] = "".join(lines).encode
+        makers[f"splits/{split}list03.txt"] = "".join(lines).encode
     return makers
 
 

@@ -1,4 +1,4 @@
-"""Draw few-shot episodes. Episode i of a part is a pure function of (seed, part, i).
+"""Draw few-shot episodes. Episode i of a split is a pure function of (seed, split, i).
 
 So it does not depend on what was drawn before, nor on the number of processes, devices or
 loader threads; a run resumes from a step number alone, and two methods can be compared on the
@@ -22,33 +22,33 @@ class Episode(NamedTuple):
     query: np.ndarray  # [W, N]: N query videos of each class
 
 
-def episode_rng(seed: int, part: str, index: int, stream: int = 0) -> np.random.Generator:
+def episode_rng(seed: int, split: str, index: int, stream: int = 0) -> np.random.Generator:
     """Random numbers of episode `index`; stream 0 draws the videos, others serve other needs."""
-    key = [seed, zlib.crc32(part.encode()), index, stream]
+    key = [seed, zlib.crc32(split.encode()), index, stream]
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
 
 
 def sample_episode(
-    counts: np.ndarray, *, way: int, shot: int, queries: int, seed: int, part: str, index: int
+    counts: np.ndarray, *, way: int, shot: int, queries: int, seed: int, split: str, index: int
 ) -> Episode:
     """Draw `way` classes, and in each `shot` support and `queries` query videos, all different.
 
     Args:
       counts: videos of each class, [C].
       way, shot, queries: sizes of the episode; `queries` is per class.
-      seed, part, index: name the episode; `seed` and `index` are 0 or more.
+      seed, split, index: name the episode; `seed` and `index` are 0 or more.
 
     Raises:
       DataError: too few classes, or too few videos in a class that was drawn.
     """
     if len(counts) < way:
-        raise DataError(f"{part}: has {len(counts)} classes, {way}-way episodes need {way}")
-    rng = episode_rng(seed, part, index)
+        raise DataError(f"{split}: has {len(counts)} classes, {way}-way episodes need {way}")
+    rng = episode_rng(seed, split, index)
     classes = _choose(len(counts), way, rng)
     needed = shot + queries
     for class_ in classes:
         if counts[class_] < needed:
-            raise DataError(f"{part}: class {class_} has {counts[class_]} videos, needs {needed}")
+            raise DataError(f"{split}: class {class_} has {counts[class_]} videos, needs {needed}")
     videos = np.stack([_choose(int(counts[class_]), needed, rng) for class_ in classes])
     return Episode(classes, videos[:, :shot], videos[:, shot:])
 
@@ -96,7 +96,7 @@ def sample_episode_table(
             shot=shot,
             queries=queries,
             seed=seed,
-            part=split.part,
+            split=split.name,
             index=start + row,
         )
         offsets = split.offsets[episode.classes][:, None]
@@ -119,13 +119,13 @@ def check_split(split: Split, way: int, shot: int, queries: int) -> None:
     """
     if len(split.folders) < way:
         raise DataError(
-            f"{split.part}: has {len(split.folders)} classes, {way}-way episodes need {way};"
+            f"{split.name}: has {len(split.folders)} classes, {way}-way episodes need {way};"
             " add classes or lower the way"
         )
     needed = shot + queries
     for folder, count in zip(split.folders, split.counts, strict=True):
         if count < needed:
             raise DataError(
-                f"{split.part}: class {folder} has {count} videos, but {shot} shot + {queries}"
+                f"{split.name}: class {folder} has {count} videos, but {shot} shot + {queries}"
                 f" queries need {needed}; add videos or lower shot or queries"
             )

@@ -24,7 +24,7 @@ def clip_reader(clips: ClipMaker, seed: int, count: int) -> Callable[[int], Clip
 
     def read(number: int) -> Clip:
         video, clip = divmod(number, count)
-        rng = episode_rng(seed, clips.reader.split.part, video, stream=CLIPS + clip)
+        rng = episode_rng(seed, clips.reader.split.name, video, stream=CLIPS + clip)
         return clips.train(video, False, rng)
 
     return read
@@ -68,10 +68,10 @@ class FeatureEpisodes:
             shot=self.shot,
             queries=self.queries,
             seed=self.seed,
-            part=split.part,
+            split=split.name,
             index=index,
         )
-        rng = episode_rng(self.seed, split.part, index, stream=CHOICE)
+        rng = episode_rng(self.seed, split.name, index, stream=CHOICE)
         offsets = split.offsets[episode.classes][:, None]
         return {
             "support": self._clips(offsets + episode.support, rng),

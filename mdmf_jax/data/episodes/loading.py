@@ -115,10 +115,10 @@ class EpisodeLoader:
             shot=self.shot,
             queries=self.queries,
             seed=self.seed,
-            part=split.part,
+            split=split.name,
             index=index,
         )
-        rng = episode_rng(self.seed, split.part, index, stream=PIXELS)
+        rng = episode_rng(self.seed, split.name, index, stream=PIXELS)
         offsets = split.offsets[episode.classes][:, None]
         support = self._clips((offsets + episode.support).reshape(-1), False, rng)
         sizes = self.way, self.shot

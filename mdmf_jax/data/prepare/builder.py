@@ -34,7 +34,7 @@ class Shard:
     Attributes:
       stage: folder of the staged videos.
       videos: those of the shard.
-      folders: class folders of the part.
+      folders: class folders of the split.
       images, limits: see `prepare`.
       decode: whether to decode what is not in the stage yet.
     """
@@ -82,14 +82,14 @@ def build(
       beam: None, or to run on Apache Beam, its pipeline options ("--runner=DirectRunner").
 
     Returns:
-      For each part, the paths of its shards relative to `directory`.
+      For each split, the paths of its shards relative to `directory`.
 
     Raises:
       ConfigError: a package is missing.
     """
     tfds = _import_tfds()
-    parts = {
-        split.part: [
+    splits = {
+        split.name: [
             Shard(str(stage.folder), videos, split.folders, plan.images, limits, beam is not None)
             for videos in plan.shards(number)
         ]
@@ -98,15 +98,15 @@ def build(
     config = tfds.download.DownloadConfig(**_beam_options(beam))
     # The builder prints notes about downloads, of which there are none.
     with contextlib.redirect_stdout(io.StringIO()):
-        builder = _builder_class()(parts, data_dir=str(directory), file_format="array_record")
+        builder = _builder_class()(splits, data_dir=str(directory), file_format="array_record")
         builder.download_and_prepare(download_dir=str(stage.folder), download_config=config)
     folder = Path(NAME, VERSION)
     return [
         [
-            str(folder / f"{NAME}-{part}.array_record-{number:05d}-of-{len(shards):05d}")
+            str(folder / f"{NAME}-{split}.array_record-{number:05d}-of-{len(shards):05d}")
             for number in range(len(shards))
         ]
-        for part, shards in parts.items()
+        for split, shards in splits.items()
     ]
 
 
@@ -152,8 +152,8 @@ def _builder_class():
         url_infos = {}  # nothing is downloaded
         VERSION = tfds.core.Version(VERSION)
 
-        def __init__(self, parts: dict[str, list[Shard]], **options) -> None:
-            self._parts = parts
+        def __init__(self, splits: dict[str, list[Shard]], **options) -> None:
+            self._splits = splits
             super().__init__(**options)
 
         def _info(self):
@@ -170,7 +170,7 @@ def _builder_class():
             raise NotImplementedError("shards are given one by one")
 
         def _shard_iterators_per_split(self, dl_manager):
-            return self._parts
+            return self._splits
 
         def _example_writer(self):
             return _writer_class()(self.info.file_format)

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mdmf_jax.data.protocols.protocol import load
-from mdmf_jax.data.protocols.splits import PARTS, Split, load_split
+from mdmf_jax.data.protocols.protocol import SPLITS, load
+from mdmf_jax.data.protocols.splits import Split, load_split
 from mdmf_jax.data.videos.sources import find_kind
 from mdmf_jax.errors import ConfigError, DataError
 
@@ -18,8 +18,8 @@ class Expected:
 
     Attributes:
       protocol: its name, or "".
-      splits: the parts, with the videos that are on disk.
-      counts: for each part, videos that each class should have, by class folder.
+      splits: with the videos that are on disk.
+      counts: for each split, videos that each class should have, by class folder.
       missing: listed videos that are not on disk, "class/video".
     """
 
@@ -30,11 +30,11 @@ class Expected:
 
 
 def load_expected(root: str | Path, name: str, lists: str | Path) -> Expected:
-    """Finds the videos of all parts.
+    """Finds the videos of all splits.
 
     Args:
       root: folder of video files or of folders of images.
-      name: of a protocol, or "folders": the parts are the folders train, val and test of the
+      name: of a protocol, or "folders": the splits are the folders train, val and test of the
         root, or the list files.
       lists: folder of list files, or "".
 
@@ -46,23 +46,23 @@ def load_expected(root: str | Path, name: str, lists: str | Path) -> Expected:
     if kind == "prepared":
         raise ConfigError(f"--videos={root} is prepared already; give the folder of the videos")
     protocol = None if name == FOLDERS else load(name)
-    parts = PARTS
+    splits = SPLITS
     if protocol is None and not lists:
-        parts = [part for part in PARTS if (Path(root) / part).is_dir()]
-        if not parts:
+        splits = [split for split in SPLITS if (Path(root) / split).is_dir()]
+        if not splits:
             raise DataError(
                 f"{root}: has no folder train, val or test; put the videos in train/CLASS/ and"
                 " so on, or give --lists (python -m mdmf_jax splits draw makes some)"
             )
     missing: list[str] = []
     splits = tuple(
-        load_split(root, lists, part, protocol, frames=kind == "frames", missing=missing)
-        for part in parts
+        load_split(root, lists, split, protocol, frames=kind == "frames", missing=missing)
+        for split in splits
     )
     counts = {}
     for split in splits:
-        counts[split.part] = dict(zip(split.folders, split.counts.tolist(), strict=True))
+        counts[split.name] = dict(zip(split.folders, split.counts.tolist(), strict=True))
         if protocol:
-            classes = protocol.classes_of(split.part)
-            counts[split.part] |= {class_.folder: class_.count for class_ in classes}
+            classes = protocol.classes_of(split.name)
+            counts[split.name] |= {class_.folder: class_.count for class_ in classes}
     return Expected(protocol.name if protocol else "", splits, counts, tuple(missing))

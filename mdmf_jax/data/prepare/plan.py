@@ -37,12 +37,12 @@ class PlannedVideo:
 
 @dataclass(frozen=True)
 class Plan:
-    """The videos of each part, class after class, ascending by id.
+    """The videos of each split, class after class, ascending by id.
 
     Attributes:
-      splits: the parts, as on disk.
-      videos: for each part, [V].
-      shard_videos: videos of a shard; the last shard of a part holds what is left.
+      splits: as on disk.
+      videos: for each split, [V].
+      shard_videos: videos of a shard; the last shard of a split holds what is left.
       images: what the stored images look like.
     """
 
@@ -55,19 +55,19 @@ class Plan:
     def num_videos(self) -> int:
         return sum(len(videos) for videos in self.videos)
 
-    def shards(self, part: int) -> list[tuple[PlannedVideo, ...]]:
-        """The videos of each shard of a part."""
-        videos, size = self.videos[part], self.shard_videos
+    def shards(self, number: int) -> list[tuple[PlannedVideo, ...]]:
+        """The videos of each shard of a split, given by its number."""
+        videos, size = self.videos[number], self.shard_videos
         return [videos[begin : begin + size] for begin in range(0, len(videos), size)]
 
     @cached_property
     def digest(self) -> str:
         """Changes with everything that the shards depend on."""
-        parts = [
-            [split.part, split.folders, [(video.id, video.key) for video in videos]]
+        splits = [
+            [split.name, split.folders, [(video.id, video.key) for video in videos]]
             for split, videos in zip(self.splits, self.videos, strict=True)
         ]
-        return _digest([parts, self.shard_videos])
+        return _digest([splits, self.shard_videos])
 
 
 def make_plan(
@@ -77,7 +77,7 @@ def make_plan(
 
     Args:
       root: folder that the paths of `splits` are relative to.
-      splits: one for each part that has videos.
+      splits: one for each split that has videos.
       images, limits, shard_videos: see `Plan` and `prepare`.
 
     Raises:

@@ -35,7 +35,7 @@ class Report:
     Attributes:
       plan: what was to be done.
       failures: (path relative to the root, reason) of each failed video, in order of the plan.
-      good: for each part, videos prepared of each class, [C].
+      good: for each split, videos prepared of each class, [C].
       complete: whether the shards were written; they are not if too many videos failed.
     """
 
@@ -68,7 +68,7 @@ def prepare(
 
     Args:
       root: folder that the paths of `splits` are relative to.
-      splits: the parts of the data set.
+      splits: of the data set.
       out: folder to write; new, empty, or of a preparation with the same settings.
       protocol: name of the splits, to be noted in the result.
       images: size and quality of the stored images.
@@ -81,7 +81,7 @@ def prepare(
       phase: called with what is done next, "decoding" or "writing shards".
 
     Raises:
-      DataError: `out` cannot be used or written, or no video of a part can be decoded.
+      DataError: `out` cannot be used or written, or no video of a split can be decoded.
       ConfigError: an option is out of range, or a package is missing.
     """
     _check(images, limits, workers, shard_videos, max_failed)
@@ -152,7 +152,7 @@ def _claim(out: Path) -> Iterator[Stage]:
 
 def _decode(plan: Plan, stage: Stage, limits: Limits, workers: int, progress: Progress) -> None:
     known, total = limits.as_dict(), plan.num_videos
-    videos = [video for part in plan.videos for video in part]
+    videos = [video for own in plan.videos for video in own]
     results = [stage.result(video.key, known) for video in videos]
     done = sum(result is not None for result in results)
     failed = sum(isinstance(result, Failed) for result in results)
@@ -170,22 +170,22 @@ def _decode(plan: Plan, stage: Stage, limits: Limits, workers: int, progress: Pr
 
 
 def _results(plan: Plan, stage: Stage, limits: Limits) -> list[list[Staged | Failed]]:
-    """What became of the videos of each part.
+    """What became of the videos of each split.
 
     Raises:
       DataError: a result is gone.
     """
     results = [[stage.result(video.key, limits.as_dict()) for video in v] for v in plan.videos]
-    if any(result is None for part in results for result in part):
+    if any(result is None for own in results for result in own):
         raise DataError(f"{stage.folder}: a result is missing; run the same command again")
     return results
 
 
 def _report(plan: Plan, results: list[list[Staged | Failed]], max_failed: float) -> Report:
     failures, good = [], []
-    for split, videos, part in zip(plan.splits, plan.videos, results, strict=True):
+    for split, videos, own in zip(plan.splits, plan.videos, results, strict=True):
         counts = [0] * len(split.folders)
-        for video, result in zip(videos, part, strict=True):
+        for video, result in zip(videos, own, strict=True):
             if isinstance(result, Failed):
                 failures.append((video.listed, result.reason))
             else:
@@ -194,7 +194,7 @@ def _report(plan: Plan, results: list[list[Staged | Failed]], max_failed: float)
     complete = len(failures) <= max_failed * plan.num_videos
     for split, counts in zip(plan.splits, good, strict=True):
         if complete and not any(counts):
-            raise DataError(f"part {split.part}: none of its videos can be decoded")
+            raise DataError(f"split {split.name}: none of its videos can be decoded")
     return Report(plan, failures, good, complete)
 
 
@@ -219,7 +219,7 @@ def _write_index(
     shards: list[list[str]],
     protocol: str,
 ) -> None:
-    parts = {}
+    splits = {}
     for number, split in enumerate(plan.splits):
         good = [
             (video, result)
@@ -234,10 +234,10 @@ def _write_index(
             "height": [staged.height for _, staged in good],
             "seconds": [round(staged.seconds, 4) for _, staged in good],
         }
-        write_json(out / f"{split.part}.index.json", index)
+        write_json(out / f"{split.name}.index.json", index)
         frames = {v.key: len(staged.lengths) for v, staged in good}
         records = [sum(frames.get(v.key, 0) for v in shard) for shard in plan.shards(number)]
-        parts[split.part] = {
+        splits[split.name] = {
             "folders": split.folders,
             "names": split.names,
             "prompts": split.prompts,
@@ -245,10 +245,10 @@ def _write_index(
             "failed": len(results[number]) - len(good),
             "shards": [list(pair) for pair in zip(shards[number], records, strict=True)],
         }
-    write_json(out / PREPARED, _summary(plan, parts, protocol))
+    write_json(out / PREPARED, _summary(plan, splits, protocol))
 
 
-def _summary(plan: Plan, parts: dict, protocol: str) -> dict:
+def _summary(plan: Plan, splits: dict, protocol: str) -> dict:
     packages = ("av", "pillow", "numpy", "array-record", "tensorflow-datasets")
     return {
         "format": FORMAT,
@@ -256,7 +256,7 @@ def _summary(plan: Plan, parts: dict, protocol: str) -> dict:
         "size": plan.images.size,
         "quality": plan.images.quality,
         "plan": plan.digest,
-        "parts": parts,
+        "splits": splits,
         "versions": {name: metadata.version(name) for name in packages},
     }
 
@@ -275,7 +275,7 @@ def _finished(out: Path, plan: Plan) -> Report:
         )
     good = []
     for split in plan.splits:
-        classes = read_json(out / f"{split.part}.index.json")["class"]
+        classes = read_json(out / f"{split.name}.index.json")["class"]
         good.append([classes.count(number) for number in range(len(split.folders))])
     return Report(plan, read_failed(out), good, True)
 

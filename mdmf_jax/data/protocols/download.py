@@ -25,9 +25,11 @@ def check_address(address: str) -> None:
         parts = urllib.parse.urlsplit(address)
         host = parts.hostname or ""
     except ValueError as error:
-        raise DataError(f"{address!r} is no address ({error}); give https://HOST/PATH") from error
+        raise DataError(
+            f"{address!r} is not an address ({error}); give https://HOST/PATH"
+        ) from error
     if not host or parts.scheme not in ("http", "https"):
-        raise DataError(f"{address!r} is no web address; give https://HOST/PATH")
+        raise DataError(f"{address!r} is not a web address; give https://HOST/PATH")
     if parts.scheme == "http" and not _loopback(host):
         raise DataError(f"{address}: is not encrypted; give an https address")
 

@@ -1,4 +1,4 @@
-"""Find the videos of a part on disk: in class folders, by a protocol's classes, or by a list.
+"""Find the videos of a split on disk: in class folders, by a protocol's classes, or by a list.
 
 Each function gives paths relative to the root by class. A class is named by its folder, or with
 a protocol by the folder that the protocol gives it, whatever it is called on disk.
@@ -13,40 +13,40 @@ from mdmf_jax.errors import DataError
 
 
 def videos_of_folders(
-    root: Path, part: str, protocol: Protocol | None, frames: bool
+    root: Path, split: str, protocol: Protocol | None, frames: bool
 ) -> dict[str, list[str]]:
-    """The videos in root/part/class.
+    """The videos in root/split/class.
 
     Raises:
-      DataError: there are no such folders, or one is no class of the part in the protocol.
+      DataError: there are no such folders, or one is not a class of the split in the protocol.
     """
-    if not (root / part).is_dir():
+    if not (root / split).is_dir():
         raise DataError(
-            f"{root / part}: no such folder; put the videos in {part}/CLASS/, or set data.splits"
+            f"{root / split}: no such folder; put the videos in {split}/CLASS/, or set data.splits"
             " to the folder of the list files (python -m mdmf_jax splits draw makes some)"
         )
     found = {}
-    for folder in class_folders(root / part):
+    for folder in class_folders(root / split):
         class_ = folder
         if protocol:
             known = protocol.find(folder)
-            if known is None or known.part != part:
+            if known is None or known.split != split:
                 raise DataError(
-                    f"{root / part / folder}: is no {part} class of {protocol.name};"
+                    f"{root / split / folder}: is not a {split} class of {protocol.name};"
                     " move the folder away or leave data.protocol empty"
                 )
             class_ = known.folder
-        files = videos_by_stem(root / part / folder, frames).values()
-        found.setdefault(class_, []).extend(f"{part}/{folder}/{file}" for file in files)
+        files = videos_by_stem(root / split / folder, frames).values()
+        found.setdefault(class_, []).extend(f"{split}/{folder}/{file}" for file in files)
     if not found:
-        raise DataError(f"{root / part}: holds no class folders; put the videos in {part}/CLASS/")
+        raise DataError(f"{root / split}: holds no class folders; put the videos in {split}/CLASS/")
     return found
 
 
 def videos_of_protocol(
-    root: Path, part: str, protocol: Protocol, frames: bool
+    root: Path, split: str, protocol: Protocol, frames: bool
 ) -> dict[str, list[str]]:
-    """The videos in root/class of the classes that a protocol gives to the part.
+    """The videos in root/class of the classes that a protocol gives to the split.
 
     Raises:
       DataError: a class has no folder, or the protocol is defined by lists of videos.
@@ -57,7 +57,7 @@ def videos_of_protocol(
             f" list files (python -m mdmf_jax splits fetch {protocol.name} --out DIR)"
         )
     try:
-        classes = match_folders(protocol, part, class_folders(root))
+        classes = match_folders(protocol, split, class_folders(root))
     except DataError as error:
         raise DataError(f"{root}: {error}") from error
     return {
@@ -79,14 +79,14 @@ def _folders_of(root: Path, protocol: Protocol) -> dict[str, str]:
     return found
 
 
-def list_file(splits_dir: Path, part: str) -> Path:
-    """The list of a part in a folder, under one of the usual names.
+def list_file(splits_dir: Path, split: str) -> Path:
+    """The list of a split in a folder, under one of the usual names.
 
     Raises:
       DataError: there is none.
     """
     endings = ("list03.txt", "list.txt", "list07.txt", "_few_shot.txt", ".list")
-    names = [f"{part}{ending}" for ending in endings]
+    names = [f"{split}{ending}" for ending in endings]
     for name in names:
         if (splits_dir / name).is_file():
             return splits_dir / name
@@ -99,7 +99,7 @@ def list_file(splits_dir: Path, part: str) -> Path:
 def videos_of_list(
     root: Path,
     path: Path,
-    part: str,
+    split: str,
     protocol: Protocol | None,
     frames: bool,
     lost: list[str] | None = None,
@@ -109,13 +109,13 @@ def videos_of_list(
     Videos that are not there are added to `lost`; without it they are an error.
 
     Raises:
-      DataError: a line is malformed or of another part, or a listed video is not there.
+      DataError: a line is malformed or of another split, or a listed video is not there.
     """
     folders = _folders_of(root, protocol) if protocol else {key(f): f for f in class_folders(root)}
     videos = ListedVideos(root, folders, frames)
     found: dict[str, list[str]] = {}
     missing = []
-    for class_, video in _lines(path, part, protocol):
+    for class_, video in _lines(path, split, protocol):
         file = videos.path(class_, video)
         if file:
             name = class_ if protocol else folders.get(class_, class_)
@@ -132,20 +132,20 @@ def videos_of_list(
     return found
 
 
-def _lines(path: Path, part: str, protocol: Protocol | None) -> list[tuple[str, str]]:
+def _lines(path: Path, split: str, protocol: Protocol | None) -> list[tuple[str, str]]:
     """Pairs of a class (the protocol's folder, or `key` of the text) and a video."""
     parsed = parse_list(path)
     if protocol:
         classes = require_classes(parsed, protocol)
         for entry, class_ in zip(parsed.entries, classes, strict=True):
-            if class_.part != part:
+            if class_.split != split:
                 raise DataError(
-                    f"{path}, line {entry.line}: {entry.class_text!r} is a {class_.part} class of"
-                    f" {protocol.name}; correct the {part} list or leave data.protocol empty"
+                    f"{path}, line {entry.line}: {entry.class_text!r} is a {class_.split} class of"
+                    f" {protocol.name}; correct the {split} list or leave data.protocol empty"
                 )
         return [(c.folder, e.video) for e, c in zip(parsed.entries, classes, strict=True)]
     for entry in parsed.entries:
-        if entry.class_text == f"{entry.part_prefix}{entry.number}":
+        if entry.class_text == f"{entry.split_prefix}{entry.number}":
             raise DataError(
                 f"{path}, line {entry.line}: names its class by a number ({entry.class_text});"
                 " set data.protocol, so that it is known which class that is"

@@ -1,7 +1,7 @@
 """List files of few-shot protocols: reading all their formats, and writing one.
 
 Formats, one video a line: `class/video` (CMN, ARN, TRX), `126/78687` (official label number),
-`test18/78687` (number of the class within the part), `test18//path/class/video.avi` (CLIP-FSAR).
+`test18/78687` (number of the class within the split), `test18//path/class/video.avi` (CLIP-FSAR).
 """
 
 import os
@@ -15,7 +15,6 @@ from mdmf_jax.data.protocols.protocol import Protocol, ProtocolClass
 from mdmf_jax.data.videos.video import SUFFIXES
 from mdmf_jax.errors import DataError
 
-PARTS = ("train", "val", "test")
 MAX_BYTES = 64 * 2**20
 MAX_LINE = 4096
 
@@ -24,12 +23,12 @@ _NUMBERED = re.compile(r"(train|val|test)(\d{1,4})/(/?)(.+)")
 
 @dataclass(frozen=True)
 class ListedVideo:
-    """One line. `part_prefix` is "test" and `number` 12 for `test12/...`, else "" and None.
+    """One line. `split_prefix` is "test" and `number` 12 for `test12/...`, else "" and None.
 
     `class_text` is what stands for the class: its folder, or `test12` if the line has no folder.
     """
 
-    part_prefix: str
+    split_prefix: str
     class_text: str
     video: str
     line: int
@@ -83,10 +82,10 @@ def classes_of_entries(parsed: ParsedList, protocol: Protocol) -> tuple[Protocol
     """
     known: dict[tuple[str, int | None, str], ProtocolClass | None] = {}
     for entry in parsed.entries:
-        key = (entry.part_prefix, entry.number, entry.class_text)
+        key = (entry.split_prefix, entry.number, entry.class_text)
         if key not in known:
             known[key] = _class_of(entry, protocol, f"{parsed.path}, line {entry.line}")
-    return tuple(known[e.part_prefix, e.number, e.class_text] for e in parsed.entries)
+    return tuple(known[e.split_prefix, e.number, e.class_text] for e in parsed.entries)
 
 
 def require_classes(parsed: ParsedList, protocol: Protocol) -> tuple[ProtocolClass, ...]:
@@ -99,7 +98,7 @@ def require_classes(parsed: ParsedList, protocol: Protocol) -> tuple[ProtocolCla
     for entry, class_ in zip(parsed.entries, classes, strict=True):
         if class_ is None:
             raise DataError(
-                f"{parsed.path}, line {entry.line}: {entry.class_text!r} is no class of"
+                f"{parsed.path}, line {entry.line}: {entry.class_text!r} is not a class of"
                 f" {protocol.name}"
             )
     return tuple(class_ for class_ in classes if class_ is not None)
@@ -123,13 +122,13 @@ def _read(path: Path) -> bytes:
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     if len(content) > MAX_BYTES:
-        raise DataError(f"{path}: is larger than 64 MB; this is no list of videos")
+        raise DataError(f"{path}: is larger than 64 MB; this is not a list of videos")
     return content
 
 
 def _text(raw: bytes, where: str) -> str:
     if len(raw) > MAX_LINE:
-        raise DataError(f"{where}: is longer than {MAX_LINE} bytes; this is no list of videos")
+        raise DataError(f"{where}: is longer than {MAX_LINE} bytes; this is not a list of videos")
     try:
         text = raw.decode("utf-8").strip()
     except UnicodeDecodeError as error:
@@ -158,12 +157,12 @@ def _entry(text: str, line: int, where: str) -> ListedVideo:
 
 def _class_of(entry: ListedVideo, protocol: Protocol, where: str) -> ProtocolClass | None:
     found = protocol.find(entry.class_text)
-    if not entry.part_prefix:
+    if not entry.split_prefix:
         return found
-    numbered = protocol.find(f"{entry.part_prefix}{entry.number}")
+    numbered = protocol.find(f"{entry.split_prefix}{entry.number}")
     if found and numbered and found is not numbered:
         raise DataError(
             f"{where}: folder {entry.class_text!r} is {found.name!r}, but number"
-            f" {entry.part_prefix}{entry.number} is {numbered.name!r}; correct the line"
+            f" {entry.split_prefix}{entry.number} is {numbered.name!r}; correct the line"
         )
     return found or numbered

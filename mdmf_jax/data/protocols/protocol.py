@@ -1,7 +1,7 @@
 """Few-shot protocols: which classes are for training, validation and test, and how many videos.
 
 A protocol is a folder of `splits/` with three files. protocol.json: title, origin and the list
-files that are known by their SHA-256. classes.csv: the classes of each part. contents.csv: for
+files that are known by their SHA-256. classes.csv: the classes of each split. contents.csv: for
 each known set of videos, and each class, the number of videos and a digest of their names. These
 are facts about the public list files; the lists themselves are not here.
 """
@@ -20,6 +20,7 @@ _PLACES = (
     Path(__file__).parents[2] / "assets" / "splits",
     Path(__file__).parents[3] / "splits",
 )
+SPLITS = ("train", "val", "test")
 _LIST_NUMBER = re.compile(r"(train|val|test)(\d{1,4})")
 _YOUTUBE = re.compile(r"(.{11})_\d{6}_\d{6}")
 
@@ -30,10 +31,10 @@ class ProtocolClass:
 
     `folder`: its usual folder on disk. `name`: in words. `prompt`: what goes into the prompt
     template. `label`: its official number in the data set, if there is one. `number`: its number
-    within the part in the lists that say `test12`. `count`: number of its videos.
+    within the split in the lists that say `test12`. `count`: number of its videos.
     """
 
-    part: str
+    split: str
     name: str
     prompt: str
     folder: str
@@ -44,9 +45,9 @@ class ProtocolClass:
 
 @dataclass(frozen=True)
 class KnownList:
-    """A public list file. Lists with the same `contents` and part list the same videos."""
+    """A public list file. Lists with the same `contents` and split list the same videos."""
 
-    part: str
+    split: str
     file: str
     origin: str
     revision: str
@@ -67,7 +68,7 @@ class KnownList:
 
 @dataclass(frozen=True)
 class Protocol:
-    """A few-shot protocol. `contents`: {(part, contents): {folder: (count, digest)}}."""
+    """A few-shot protocol. `contents`: {(split, contents): {folder: (count, digest)}}."""
 
     name: str
     title: str
@@ -81,10 +82,10 @@ class Protocol:
     lists: tuple[KnownList, ...]
     contents: dict[tuple[str, str], dict[str, tuple[int, str]]] = field(repr=False, hash=False)
 
-    def classes_of(self, part: str) -> tuple[ProtocolClass, ...]:
-        """Classes of a part, ascending by folder; as numbers if all folders are numbers."""
+    def classes_of(self, split: str) -> tuple[ProtocolClass, ...]:
+        """Classes of a split, ascending by folder; as numbers if all folders are numbers."""
         numeric = all(c.folder.isdecimal() for c in self.classes)
-        chosen = [c for c in self.classes if c.part == part]
+        chosen = [c for c in self.classes if c.split == split]
         return tuple(sorted(chosen, key=lambda c: int(c.folder) if numeric else c.folder))
 
     def find(self, text: str) -> ProtocolClass | None:
@@ -110,7 +111,7 @@ class Protocol:
 
     @cached_property
     def _by_number(self) -> dict[tuple[str, int], ProtocolClass]:
-        return {(c.part, c.number): c for c in self.classes}
+        return {(c.split, c.number): c for c in self.classes}
 
     @cached_property
     def _by_name(self) -> dict[str, ProtocolClass]:
@@ -136,7 +137,7 @@ def load(name: str) -> Protocol:
     facts["lists"] = tuple(KnownList(**known) for known in facts["lists"])
     contents: dict[tuple[str, str], dict[str, tuple[int, str]]] = {}
     for row in _rows(folder / "contents.csv"):
-        classes = contents.setdefault((row["part"], row["contents"]), {})
+        classes = contents.setdefault((row["split"], row["contents"]), {})
         classes[row["folder"]] = (int(row["count"]), row["digest"])
     return Protocol(name=name, classes=_classes(folder), contents=contents, **facts)
 
@@ -147,19 +148,19 @@ def digest(videos: Iterable[str]) -> str:
 
 
 def match_folders(
-    protocol: Protocol, part: str, folders: Iterable[str]
+    protocol: Protocol, split: str, folders: Iterable[str]
 ) -> dict[str, ProtocolClass]:
-    """The class of each folder on disk, for the classes of one part, ascending by folder.
+    """The class of each folder on disk, for the classes of one split, ascending by folder.
 
-    Folders of other parts, and folders of no class, may be there as well.
+    Folders of other splits, and folders of no class, may be there as well.
 
     Raises:
-      DataError: a class of the part has no folder or two.
+      DataError: a class of the split has no folder or two.
     """
     classes = [(folder, protocol.find(folder)) for folder in sorted(folders)]
     found: dict[ProtocolClass, str] = {}
     for folder, class_ in classes:
-        if class_ is None or class_.part != part:
+        if class_ is None or class_.split != split:
             continue
         if class_ in found:
             raise DataError(
@@ -167,10 +168,10 @@ def match_folders(
                 f" {protocol.name}; merge them"
             )
         found[class_] = folder
-    if missing := [c.folder for c in protocol.classes_of(part) if c not in found]:
+    if missing := [c.folder for c in protocol.classes_of(split) if c not in found]:
         strange = [folder for folder, class_ in classes if class_ is None]
         raise DataError(
-            f"{protocol.name}, {part}: {len(missing)} of {len(missing) + len(found)} classes"
+            f"{protocol.name}, {split}: {len(missing)} of {len(missing) + len(found)} classes"
             f" have no folder ({some(missing)}); folders of no class: {some(strange) or 'none'}"
         )
     return {folder: class_ for class_, folder in found.items()}
@@ -190,7 +191,7 @@ def _letters(text: str) -> str:
 def _classes(folder: Path) -> tuple[ProtocolClass, ...]:
     return tuple(
         ProtocolClass(
-            part=row["part"],
+            split=row["split"],
             name=row["name"],
             prompt=row["prompt"],
             folder=row["folder"],

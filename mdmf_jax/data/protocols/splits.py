@@ -1,4 +1,4 @@
-"""The classes and videos of a part of a data set: from list files, or from folders.
+"""The classes and videos of a split of a data set: from list files, or from folders.
 
 List files are those of the few-shot protocols (CMN, ARN, OTAM, TRX, CLIP-FSAR), or of one's own:
 one line `class/video` for each video, usually without the video's extension.
@@ -19,27 +19,26 @@ from mdmf_jax.data.protocols.finding import (
     videos_of_list,
     videos_of_protocol,
 )
-from mdmf_jax.data.protocols.protocol import Protocol
+from mdmf_jax.data.protocols.protocol import SPLITS, Protocol
 from mdmf_jax.errors import DataError
-
-PARTS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
 class Split:
-    """Classes of one part, ascending by folder name, and the videos of each class, ascending.
+    """Classes of one split, ascending by folder name, and the videos of each class, ascending.
 
     A video has two numbers: its number within its class, and its flat number, which is
     `offsets[class] + number within the class` and indexes `paths` and `ids`.
 
     Attributes:
+      name: "train", "val" or "test".
       folders: identifier of each class [C]: its folder, or what the protocol calls that.
       names: each class in words [C].
       videos: of each class, paths relative to the root of the data set, ascending by id.
       prompts: what stands for each class in the prompt template [C]; by default its name.
     """
 
-    part: str
+    name: str
     folders: tuple[str, ...]
     names: tuple[str, ...]
     videos: tuple[tuple[str, ...], ...]
@@ -82,7 +81,7 @@ class Split:
         kept = set(items)
         numbered = (enumerate(v, first) for v, first in zip(self.videos, self.offsets, strict=True))
         videos = tuple(tuple(path for n, path in pairs if n in kept) for pairs in numbered)
-        return Split(self.part, self.folders, self.names, videos, self.prompts)
+        return Split(self.name, self.folders, self.names, videos, self.prompts)
 
 
 def class_name(folder: str) -> str:
@@ -97,24 +96,24 @@ def class_name(folder: str) -> str:
 def load_split(
     root: str | Path,
     splits_dir: str | Path,
-    part: str,
+    split: str,
     protocol: Protocol | None = None,
     frames: bool = False,
     missing: list[str] | None = None,
 ) -> Split:
-    """Read one part of a data set.
+    """Read one split of a data set.
 
     Args:
       root: folder of the videos.
-      splits_dir: folder of {part}list.txt, {part}list03.txt or another usual name, in any format
-        that `parse_list` reads. A listed video is root/class/video with any extension of a
+      splits_dir: folder of {split}list.txt, {split}list03.txt or another usual name, in any
+        format that `parse_list` reads. A listed video is root/class/video with any extension of a
         video, or root/video where the class has no folder. Spaces and underscores are one and
         the same here, in classes and in videos; a repeated line counts once. If empty, the
-        videos are those in root/{part}/class, or, with a protocol that is defined by its
+        videos are those in root/{split}/class, or, with a protocol that is defined by its
         classes, in root/class.
-      part: "train", "val" or "test".
+      split: "train", "val" or "test".
       protocol: says which class a folder or a line means, what classes are called, and which
-        belong to the part.
+        belong to the split.
       frames: a video is a folder of images instead of a file.
       missing: None, or a list to which the listed videos that are not there are added, as
         "class/video"; they are then no error.
@@ -122,22 +121,22 @@ def load_split(
     Raises:
       DataError: a folder, list or listed video is missing, or a line is malformed.
     """
-    if part not in PARTS:
-        raise DataError(f"part {part!r} is unknown; use one of {', '.join(PARTS)}")
+    if split not in SPLITS:
+        raise DataError(f"split {split!r} is unknown; use one of {', '.join(SPLITS)}")
     root = Path(root)
     if not root.is_dir():
         raise DataError(f"{root}: no such folder; set data.root to the folder of the videos")
     if splits_dir:
-        path = list_file(Path(splits_dir), part)
-        videos = videos_of_list(root, path, part, protocol, frames, missing)
-    elif protocol and not (root / part).is_dir():
-        videos = videos_of_protocol(root, part, protocol, frames)
+        path = list_file(Path(splits_dir), split)
+        videos = videos_of_list(root, path, split, protocol, frames, missing)
+    elif protocol and not (root / split).is_dir():
+        videos = videos_of_protocol(root, split, protocol, frames)
     else:
-        videos = videos_of_folders(root, part, protocol, frames)
-    return _split(part, videos, protocol)
+        videos = videos_of_folders(root, split, protocol, frames)
+    return _split(split, videos, protocol)
 
 
-def _split(part: str, videos: Mapping[str, Iterable[str]], protocol: Protocol | None) -> Split:
+def _split(split: str, videos: Mapping[str, Iterable[str]], protocol: Protocol | None) -> Split:
     """`videos`: paths by class folder (the protocol's, if there is one)."""
     order = folder_order(videos)
     names = prompts = tuple(class_name(folder) for folder in order)
@@ -145,4 +144,4 @@ def _split(part: str, videos: Mapping[str, Iterable[str]], protocol: Protocol | 
         classes = [protocol.find(folder) for folder in order]
         names, prompts = (tuple(getattr(c, n) for c in classes) for n in ("name", "prompt"))
     ordered = (sorted(set(videos[f]), key=lambda p: stem(PurePosixPath(p).name)) for f in order)
-    return Split(part, tuple(order), names, tuple(map(tuple, ordered)), prompts)
+    return Split(split, tuple(order), names, tuple(map(tuple, ordered)), prompts)

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mdmf_jax.data.protocols.lists import PARTS, ParsedList, classes_of_entries, parse_list
-from mdmf_jax.data.protocols.protocol import KnownList, Protocol, ProtocolClass, digest
+from mdmf_jax.data.protocols.lists import ParsedList, classes_of_entries, parse_list
+from mdmf_jax.data.protocols.protocol import SPLITS, KnownList, Protocol, ProtocolClass, digest
 from mdmf_jax.errors import DataError
 
 STANDARD = "standard"
@@ -14,7 +14,7 @@ STANDARD = "standard"
 
 @dataclass(frozen=True)
 class ClassCheck:
-    """A class of the part: expected and found number of videos, and whether they are the same."""
+    """A class of the split: expected and found number of videos, and whether they are the same."""
 
     folder: str
     name: str
@@ -39,15 +39,15 @@ class ClassCheck:
 class FileCheck:
     """What a list file is.
 
-    `known`: the public lists with its SHA-256. `nearest`: that known set of videos of this part
+    `known`: the public lists with its SHA-256. `nearest`: that known set of videos of this split
     with which it shares most classes, and `nearest_differs` the classes in which it differs from
     it. `rows`: comparison with the protocol's own videos. `strange`: lines of each class that is
-    none of the protocol's. `elsewhere`: lines of each class of another part. `duplicated`: videos
+    none of the protocol's. `elsewhere`: lines of each class of another split. `duplicated`: videos
     listed more than once. `videos`: {video: class}, without repetitions.
     """
 
     path: Path
-    part: str
+    split: str
     known: tuple[KnownList, ...]
     nearest: str
     nearest_differs: tuple[str, ...]
@@ -59,7 +59,7 @@ class FileCheck:
 
     @property
     def ok(self) -> bool:
-        """Whether it lists exactly the protocol's videos of this part, each once."""
+        """Whether it lists exactly the protocol's videos of this split, each once."""
         odd = self.strange or self.elsewhere or self.duplicated
         return not odd and all(row.same for row in self.rows)
 
@@ -69,39 +69,39 @@ def recognise(parsed: ParsedList, protocol: Protocol) -> tuple[KnownList, ...]:
     return tuple(known for known in protocol.lists if known.sha256 == parsed.sha256)
 
 
-def part_of(parsed: ParsedList, protocol: Protocol, part: str | None = None) -> str:
-    """The part that a list is for: as given, or by checksum, content or file name.
+def split_of(parsed: ParsedList, protocol: Protocol, split: str | None = None) -> str:
+    """The split that a list is for: as given, or by checksum, content or file name.
 
     Raises:
-      DataError: the given part is unknown, or nothing tells it.
+      DataError: the given split is unknown, or nothing tells it.
     """
-    if part:
-        if part not in PARTS:
-            raise DataError(f"part {part!r} is unknown; use one of {', '.join(PARTS)}")
-        return part
+    if split:
+        if split not in SPLITS:
+            raise DataError(f"split {split!r} is unknown; use one of {', '.join(SPLITS)}")
+        return split
     if known := recognise(parsed, protocol):
-        return known[0].part
-    by_name = [name for name in PARTS if parsed.path.name.lower().startswith(name)]
+        return known[0].split
+    by_name = [name for name in SPLITS if parsed.path.name.lower().startswith(name)]
     if by_name:
         return by_name[0]
     classes = classes_of_entries(parsed, protocol)
-    votes = Counter(e.part_prefix for e in parsed.entries if e.part_prefix)
-    votes += Counter(class_.part for class_ in classes if class_)
+    votes = Counter(e.split_prefix for e in parsed.entries if e.split_prefix)
+    votes += Counter(class_.split for class_ in classes if class_)
     if not votes:
         raise DataError(
-            f"{parsed.path}: has no class of {protocol.name}; give another protocol, or --part"
+            f"{parsed.path}: has no class of {protocol.name}; give another protocol, or --split"
         )
     return votes.most_common(1)[0][0]
 
 
-def check_file(path: str | Path, protocol: Protocol, part: str | None = None) -> FileCheck:
-    """Compares a list file with a part of the protocol.
+def check_file(path: str | Path, protocol: Protocol, split: str | None = None) -> FileCheck:
+    """Compares a list file with a split of the protocol.
 
     Raises:
-      DataError: the file is no list, or nothing tells its part.
+      DataError: the file is not a list, or nothing tells its split.
     """
     parsed = parse_list(path)
-    part = part_of(parsed, protocol, part)
+    split = split_of(parsed, protocol, split)
     strange: Counter[str] = Counter()
     elsewhere: Counter[str] = Counter()
     lines: Counter[str] = Counter()
@@ -110,19 +110,19 @@ def check_file(path: str | Path, protocol: Protocol, part: str | None = None) ->
         lines[entry.video] += 1
         if class_ is None:
             strange[entry.class_text] += 1
-        elif class_.part != part:
+        elif class_.split != split:
             elsewhere[class_.folder] += 1
         else:
             videos.setdefault(entry.video, class_)
     counts = _contents(videos, protocol)
-    nearest, differs = _nearest(counts, protocol, part)
+    nearest, differs = _nearest(counts, protocol, split)
     return FileCheck(
         path=parsed.path,
-        part=part,
+        split=split,
         known=recognise(parsed, protocol),
         nearest=nearest,
         nearest_differs=differs,
-        rows=_rows(counts, protocol, part),
+        rows=_rows(counts, protocol, split),
         strange=dict(strange),
         elsewhere=dict(elsewhere),
         duplicated=tuple(video for video, count in lines.items() if count > 1),
@@ -131,25 +131,25 @@ def check_file(path: str | Path, protocol: Protocol, part: str | None = None) ->
 
 
 def shared(checks: Sequence[FileCheck], protocol: Protocol) -> tuple[str, ...]:
-    """Videos that are in the lists of more than one part, ascending."""
-    parts: dict[str, set[str]] = defaultdict(set)
+    """Videos that are in the lists of more than one split, ascending."""
+    splits: dict[str, set[str]] = defaultdict(set)
     for check in checks:
         for video in check.videos:
-            parts[protocol.same_video(video)].add(check.part)
-    return tuple(sorted(video for video, where in parts.items() if len(where) > 1))
+            splits[protocol.same_video(video)].add(check.split)
+    return tuple(sorted(video for video, where in splits.items() if len(where) > 1))
 
 
 def difference(
     check: FileCheck, others: Iterable[FileCheck], protocol: Protocol
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Videos that other lists of the same part have and this one lacks; and the reverse.
+    """Videos that other lists of the same split have and this one lacks; and the reverse.
 
     Each is `folder/video`, ascending.
     """
     mine = _by_key(check, protocol)
     theirs: dict[str, str] = {}
     for other in others:
-        if other.part == check.part:
+        if other.split == check.split:
             theirs |= _by_key(other, protocol)
     missing = sorted(theirs[key] for key in theirs.keys() - mine.keys())
     extra = sorted(mine[key] for key in mine.keys() - theirs.keys())
@@ -187,15 +187,17 @@ def _contents(
 
 
 def _nearest(
-    counts: Mapping[str, tuple[int, str]], protocol: Protocol, part: str
+    counts: Mapping[str, tuple[int, str]], protocol: Protocol, split: str
 ) -> tuple[str, tuple[str, ...]]:
     """The known set of videos with which most classes agree; the protocol's own if equal."""
     best, best_key = (STANDARD, ()), None
-    for (known_part, name), known in protocol.contents.items():
-        if known_part != part:
+    for (known_split, name), known in protocol.contents.items():
+        if known_split != split:
             continue
         differs = tuple(
-            folder for folder in sorted(known | counts) if known.get(folder) != counts.get(folder)
+            folder
+            for folder in sorted({*known, *counts})
+            if known.get(folder) != counts.get(folder)
         )
         distance = sum(
             abs(known.get(folder, (0,))[0] - counts.get(folder, (0,))[0]) for folder in differs
@@ -207,9 +209,9 @@ def _nearest(
 
 
 def _rows(
-    counts: Mapping[str, tuple[int, str]], protocol: Protocol, part: str
+    counts: Mapping[str, tuple[int, str]], protocol: Protocol, split: str
 ) -> tuple[ClassCheck, ...]:
-    expected = protocol.contents[part, STANDARD]
+    expected = protocol.contents[split, STANDARD]
     return tuple(
         ClassCheck(
             folder=class_.folder,
@@ -218,7 +220,7 @@ def _rows(
             found=counts.get(class_.folder, (0,))[0],
             same=counts.get(class_.folder) == expected[class_.folder],
         )
-        for class_ in protocol.classes_of(part)
+        for class_ in protocol.classes_of(split)
     )
 
 

@@ -88,6 +88,6 @@ def color_jitter(frames: np.ndarray, jitter: Jitter) -> np.ndarray:
     return np.rint(np.clip(clip, 0, 1) * 255).astype(np.uint8)
 
 
-def _blend(clip: np.ndarray, other: np.ndarray, factor: float) -> np.ndarray:
+def _blend(clip: np.ndarray, other: np.ndarray | np.float32, factor: float) -> np.ndarray:
     share = np.float32(factor)
     return np.clip(share * clip + (1 - share) * other, 0, 1)

@@ -90,7 +90,8 @@ def resize(frames: np.ndarray, height: int, width: int) -> np.ndarray:
     for source, target in zip(frames, resized, strict=True):
         for group in groups:
             image = Image.fromarray(source[..., group])
-            target[..., group] = image.resize((width, height), Image.Resampling.BILINEAR)
+            scaled = image.resize((width, height), Image.Resampling.BILINEAR)
+            target[..., group] = np.asarray(scaled)
     return resized
 
 
@@ -111,7 +112,8 @@ def resize_short_side(frames: np.ndarray, size: int) -> np.ndarray:
     Returns:
       uint8 [T, H', W', C]; `frames` itself if the short side has that size already.
     """
-    return resize(frames, *short_side(*frames.shape[1:3], size))
+    height, width = frames.shape[1:3]
+    return resize(frames, *short_side(height, width, size))
 
 
 def squash(frames: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -42,9 +42,10 @@ class Pipeline:
 
     def scale(self, frames: np.ndarray) -> np.ndarray:
         """Resized frames [T, H', W', C], the same in training and in tests."""
-        if self.name == "clip_fsar":
-            return self.scale_to(frames, self.resize, self.resize)
-        return self.scale_to(frames, *short_side(*frames.shape[1:3], self.resize))
+        height, width = self.resize, self.resize
+        if self.name == "mdmf":
+            height, width = short_side(frames.shape[1], frames.shape[2], self.resize)
+        return self.scale_to(frames, height, width)
 
     def scale_to(self, frames: np.ndarray, height: int, width: int) -> np.ndarray:
         """Frames brought to a given size [T, height, width, C] by the pipeline's filter."""

@@ -25,7 +25,7 @@ def bytes_feature(example: bytes, name: bytes) -> memoryview:
 
 
 def _fields(message: memoryview, wanted: int | None = None):
-    """Pairs (number, value) of the fields that hold bytes; other types are no part of these."""
+    """Pairs (number, value) of the fields that hold bytes; others do not occur in them."""
     position, end = 0, len(message)
     while position < end:
         tag, position = _varint(message, position)

@@ -54,7 +54,7 @@ def drop_short(source: VideoSource, frames: int, workers: int) -> VideoSource:
         return source
     if not len(items):
         raise DataError(
-            f"{source.split.part}: no video has {frames} frames;"
+            f"{source.split.name}: no video has {frames} frames;"
             " lower data.frames or set data.short_videos=repeat"
         )
-    return Selection(source, items)
+    return Selection(source, items.tolist())

@@ -86,7 +86,7 @@ def read_image(path: str | Path | BinaryIO) -> np.ndarray:
     """A JPEG or PNG image in RGB, uint8 [H, W, 3]; grey images get three equal channels.
 
     Raises:
-      DataError: the file is no image, is damaged, or is too large.
+      DataError: the file is not an image, is damaged, or is too large.
     """
     try:
         with Image.open(path, formats=("JPEG", "PNG")) as image:
@@ -98,7 +98,7 @@ def read_image(path: str | Path | BinaryIO) -> np.ndarray:
                 )
             return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: is no JPEG or PNG image; replace or remove it") from error
+        raise DataError(f"{path}: is not a JPEG or PNG image; replace or remove it") from error
     except (OSError, SyntaxError, ValueError) as error:
         if isinstance(error, DataError):
             raise

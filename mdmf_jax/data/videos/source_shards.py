@@ -9,10 +9,11 @@ import threading
 from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from mdmf_jax.data.prepare.index import COLUMNS, PREPARED, read_json
+from mdmf_jax.data.prepare.index import COLUMNS, PREPARED, prepared_splits, read_json
 from mdmf_jax.data.prepare.plan import FORMAT
 from mdmf_jax.data.protocols.splits import Split
 from mdmf_jax.data.videos.example import bytes_feature
@@ -21,17 +22,17 @@ from mdmf_jax.errors import ConfigError, DataError
 
 
 class Shards:
-    """The videos of a part of a prepared data set; see `mdmf_jax.data.videos.sources.VideoSource`.
+    """The videos of a split of a prepared data set; see `mdmf_jax.data.videos.sources.VideoSource`.
 
     Attributes:
       split: from the prepared data set; its `videos` are ids.
       seconds: duration of each video, [V]; 0 where unknown.
 
     Raises:
-      DataError: the folder is no prepared data set, has no such part, or is damaged.
+      DataError: the folder is not a prepared data set, has no such split, or is damaged.
     """
 
-    def __init__(self, directory: str | Path, part: str) -> None:
+    def __init__(self, directory: str | Path, split: str) -> None:
         self._directory = Path(directory)
         summary = read_json(self._directory / PREPARED)
         if summary.get("format") != FORMAT:
@@ -39,14 +40,16 @@ class Shards:
                 f"{self._directory}: has format {summary.get('format')}, this version reads"
                 f" {FORMAT}; run prepare again"
             )
-        if part not in summary.get("parts", {}):
-            raise DataError(f"{self._directory}: has no part {part!r}; prepare it with that part")
-        described = summary["parts"][part]
-        index = read_json(self._directory / f"{part}.index.json")
-        _check(self._directory, part, described, index)
+        described = prepared_splits(summary).get(split)
+        if described is None:
+            raise DataError(
+                f"{self._directory}: has no split {split!r}; prepare it with that split"
+            )
+        index = read_json(self._directory / f"{split}.index.json")
+        _check(self._directory, split, described, index)
         self._ids, self._frames = index["id"], index["frames"]
         self.seconds = np.array(index["seconds"])
-        self.split, self._classes = _split(part, described, index)
+        self.split, self._classes = _split(split, described, index)
         self._first = [0, *accumulate(self._frames)]  # record of the first frame of each video
         files = [self._directory / file for file, _ in described["shards"]]
         self._shards = _ShardFiles(files, [records for _, records in described["shards"]])
@@ -82,16 +85,16 @@ class Shards:
             ) from error
 
 
-def _check(directory: Path, part: str, described: dict, index: dict) -> None:
+def _check(directory: Path, split: str, described: dict, index: dict) -> None:
     lengths = {len(index.get(column, ())) for column in COLUMNS}
     records = sum(records for _, records in described["shards"])
     if lengths != {described["videos"]} or sum(index["frames"]) != records:
         raise DataError(
-            f"{directory / part}.index.json: does not fit {PREPARED}; run prepare again"
+            f"{directory / split}.index.json: does not fit {PREPARED}; run prepare again"
         )
 
 
-def _split(part: str, described: dict, index: dict) -> tuple[Split, np.ndarray]:
+def _split(split: str, described: dict, index: dict) -> tuple[Split, np.ndarray]:
     """The split without classes of which no video is left, and the class of each video [V]."""
     classes = np.array(index["class"], np.int64)
     kept, classes = np.unique(classes, return_inverse=True)
@@ -101,7 +104,7 @@ def _split(part: str, described: dict, index: dict) -> tuple[Split, np.ndarray]:
     )
     columns = (tuple(described[key][i] for i in kept) for key in ("folders", "names", "prompts"))
     folders, names, prompts = columns
-    return Split(part, folders, names, videos, prompts), classes
+    return Split(split, folders, names, videos, prompts), classes
 
 
 class _ShardFiles:
@@ -110,7 +113,7 @@ class _ShardFiles:
     def __init__(self, files: list[Path], records: list[int]) -> None:
         self._files = files
         self._ends = list(accumulate(records))
-        self._readers: dict[int, object] = {}
+        self._readers: dict[int, Any] = {}
         self._lock = threading.Lock()
 
     def read(self, number: int) -> bytes:

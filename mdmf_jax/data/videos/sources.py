@@ -24,7 +24,7 @@ _MOST_FOLDERS = 10_000  # looked into before giving up
 
 
 class VideoSource(Protocol):
-    """The videos of one part; `item` is a flat number in the split. Threads may share one."""
+    """The videos of one split; `item` is a flat number in the split. Threads may share one."""
 
     split: Split
 
@@ -68,14 +68,14 @@ class VideoSource(Protocol):
 
 
 def open_source(
-    kind: str, root: str | Path, part: str, split_of: Callable[[bool], Split]
+    kind: str, root: str | Path, split: str, split_of: Callable[[bool], Split]
 ) -> VideoSource:
-    """The videos of a part.
+    """The videos of a split.
 
     Args:
       kind: one of KINDS; "auto" looks at the folder.
       root: folder of the videos, or of the prepared data set.
-      part: "train", "val" or "test".
+      split: "train", "val" or "test".
       split_of: gives the split, from whether a video is a folder of images. Prepared data hold
         their split, so that it is not called for them.
 
@@ -85,7 +85,7 @@ def open_source(
     """
     kind = find_kind(kind, root)
     if kind == "prepared":
-        return Shards(root, part)
+        return Shards(root, split)
     frames = kind == "frames"
     return (FrameFolders if frames else VideoFiles)(root, split_of(frames))
 

@@ -35,7 +35,7 @@ def count_frames(path: str | Path) -> int:
     """Number of frames that can be decoded, 1 or more.
 
     Raises:
-      DataError: the file is missing or is no video that can be decoded.
+      DataError: the file is missing or is not a video that can be decoded.
     """
     with open_video(path) as video:
         return sum(1 for _ in video.frames())
@@ -45,7 +45,7 @@ def read_video(path: str | Path) -> np.ndarray:
     """All frames in RGB, uint8 [N, H, W, 3].
 
     Raises:
-      DataError: the file is missing or is no video that can be decoded.
+      DataError: the file is missing or is not a video that can be decoded.
     """
     with open_video(path) as video:
         return np.stack(list(video.pixels()))
@@ -57,7 +57,7 @@ def read_frames(path: str | Path, indices: Sequence[int] | np.ndarray) -> np.nda
     Decodes from the start to the last index, and converts only the chosen frames.
 
     Raises:
-      DataError: the file is missing or is no video that can be decoded, or an index is not one
+      DataError: the file is missing or is not a video that can be decoded, or an index is not one
         of a frame.
     """
     wanted = [int(index) for index in indices]
@@ -184,7 +184,7 @@ def open_video(path: str | Path) -> Iterator[OpenVideo]:
     """Opens a local file of a known kind.
 
     Raises:
-      DataError: the file is missing, is no video, or its frames are too large.
+      DataError: the file is missing, is not a video, or its frames are too large.
     """
     import av
     from av.error import FFmpegError

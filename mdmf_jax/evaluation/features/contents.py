@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from mdmf_jax import files
-from mdmf_jax.data.prepare.index import PREPARED, read_json
+from mdmf_jax.data.prepare.index import PREPARED, prepared_splits, read_json
 from mdmf_jax.data.videos.source_frames import image_names
 from mdmf_jax.data.videos.sources import VideoSource
 from mdmf_jax.errors import DataError
@@ -72,7 +72,7 @@ def video_contents(
     """
     count = len(source)
     if count and not os.path.exists(source.describe(0)):
-        return [_joined(_prepared_files(Path(root), source.split.part), table)] * count
+        return [_joined(_prepared_files(Path(root), source.split.name), table)] * count
     with ThreadPoolExecutor(workers) as pool:
         return list(pool.map(partial(_video, source, table), range(count)))
 
@@ -89,7 +89,7 @@ def _joined(contents: list[Path], table: ContentTable) -> str:
 
 
 def _prepared_files(root: Path, part: str) -> list[Path]:
-    shards = read_json(root / PREPARED)["parts"][part]["shards"]
+    shards = prepared_splits(read_json(root / PREPARED))[part]["shards"]
     return [root / f"{part}.index.json", *(root / file for file, _ in shards)]
 
 

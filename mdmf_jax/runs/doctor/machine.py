@@ -5,9 +5,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from mdmf_jax.training import compilation_cache
 from mdmf_jax.files import cache_folder
-from mdmf_jax.runs.doctor.check import Check, OK, PROBLEM, WARNING
+from mdmf_jax.runs.doctor.check import OK, PROBLEM, WARNING, Check
+from mdmf_jax.training import compilation_cache
 
 GIB = 2**30
 LEAST_MEMORY = 2 * GIB  # training the demo takes 1.5

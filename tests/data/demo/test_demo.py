@@ -22,20 +22,20 @@ def files_of(root):
     return {p.relative_to(root): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
 
 
-def test_every_ordered_pair_is_in_one_part():
-    classes = {part: demo_classes(part) for part in demo.PARTS}
-    assert {part: len(c) for part, c in classes.items()} == {"train": 40, "val": 8, "test": 16}
+def test_every_ordered_pair_is_in_one_split():
+    classes = {split: demo_classes(split) for split in demo.SPLITS}
+    assert {split: len(c) for split, c in classes.items()} == {"train": 40, "val": 8, "test": 16}
     everything = [pair for c in classes.values() for pair in c]
     assert sorted(everything) == sorted(itertools.product(MOTIONS, repeat=2))
 
 
 def test_partition_is_balanced():
     partners = {}
-    for part in demo.PARTS:
-        pairs = {frozenset(pair) for pair in demo_classes(part) if pair[0] != pair[1]}
-        for first, second in demo_classes(part):
-            assert (second, first) in demo_classes(part)
-        partners[part] = Counter(motion for pair in pairs for motion in pair)
+    for split in demo.SPLITS:
+        pairs = {frozenset(pair) for pair in demo_classes(split) if pair[0] != pair[1]}
+        for first, second in demo_classes(split):
+            assert (second, first) in demo_classes(split)
+        partners[split] = Counter(motion for pair in pairs for motion in pair)
     assert all(partners["test"][m] == 2 for m in MOTIONS)
     assert all(partners["val"][m] == 1 for m in MOTIONS)
     assert all(partners["train"][m] == 4 for m in MOTIONS)
@@ -44,11 +44,11 @@ def test_partition_is_balanced():
 
 def test_layout(demo_root):
     listed = {}
-    for part in demo.PARTS:
-        lines = (demo_root / "splits" / f"{part}list03.txt").read_text().splitlines()
-        listed[part] = [line.split("/") for line in lines]
-        assert {c for c, _ in listed[part]} == {demo_folder(*pair) for pair in demo_classes(part)}
-        assert set(Counter(c for c, _ in listed[part]).values()) == {CLIPS}
+    for split in demo.SPLITS:
+        lines = (demo_root / "splits" / f"{split}list03.txt").read_text().splitlines()
+        listed[split] = [line.split("/") for line in lines]
+        assert {c for c, _ in listed[split]} == {demo_folder(*pair) for pair in demo_classes(split)}
+        assert set(Counter(c for c, _ in listed[split]).values()) == {CLIPS}
     on_disk = {(p.parent.name, p.stem) for p in (demo_root / "videos").glob("*/*.mp4")}
     assert on_disk == {tuple(entry) for entries in listed.values() for entry in entries}
     assert ("moving_left_then_growing", "moving_left_then_growing_0001") in on_disk
@@ -90,10 +90,10 @@ def test_two_generations_are_byte_for_byte_equal(demo_root, tmp_path):
     assert files_of(again) == files_of(demo_root)
 
 
-def changes(path, part):
+def changes(path, piece):
     """What happened in a slice of the frames: names of the motions that it shows."""
-    x, y = np.diff(path.x[part]), np.diff(path.y[part])
-    size, angle = np.diff(path.radius[part]), np.diff(path.angle[part])
+    x, y = np.diff(path.x[piece]), np.diff(path.y[piece])
+    size, angle = np.diff(path.radius[piece]), np.diff(path.angle[piece])
     seen = {
         "moving left": (x < 0).any(),
         "moving right": (x > 0).any(),
@@ -102,7 +102,7 @@ def changes(path, part):
         "growing": (size > 0).any(),
         "shrinking": (size < 0).any(),
         "spinning": (angle != 0).any(),
-        "blinking": (path.opacity[part] < 0.5).any(),
+        "blinking": (path.opacity[piece] < 0.5).any(),
     }
     return {name for name, present in seen.items() if present}
 

@@ -16,13 +16,13 @@ from mdmf_jax.errors import DataError
 class MadeSource:
     """Video v of class c has `lengths[v]` frames; frame i is grey of level i."""
 
-    def __init__(self, lengths=(30, 31, 32, 33, 34, 35), part="test"):
+    def __init__(self, lengths=(30, 31, 32, 33, 34, 35), split="test"):
         half = len(lengths) // 2
         videos = (
             tuple(f"a/{i}.mp4" for i in range(half)),
             tuple(f"b/{i}.mp4" for i in range(half, len(lengths))),
         )
-        self.split = Split(part, ("a", "b"), ("a", "b"), videos)
+        self.split = Split(split, ("a", "b"), ("a", "b"), videos)
         self.lengths, self.read = lengths, []
 
     def __len__(self):
@@ -74,11 +74,11 @@ def test_test_clips_of_segments_depend_on_seed_and_video_only(name, cache):
 
 def test_a_video_keeps_its_test_clip_in_another_split():
     whole = MadeSource()
-    part = Selection(whole, [0, 2, 4, 5])
-    one, other = (maker(source, sampling="segments", seed=7) for source in (whole, part))
+    kept = Selection(whole, [0, 2, 4, 5])
+    one, other = (maker(source, sampling="segments", seed=7) for source in (whole, kept))
     for here, there in ((0, 0), (1, 2), (3, 5)):
-        assert part.describe(here) == whole.describe(there)
-        assert part.class_of(here) == whole.class_of(there)
+        assert kept.describe(here) == whole.describe(there)
+        assert kept.class_of(here) == whole.class_of(there)
         np.testing.assert_array_equal(other.test(here)["rgb"], one.test(there)["rgb"])
 
 

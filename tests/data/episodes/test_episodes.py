@@ -13,17 +13,17 @@ from mdmf_jax.errors import DataError
 SIZES = {"way": 5, "shot": 2, "queries": 3}
 
 
-def make_split(counts, part="test"):
+def make_split(counts, split="test"):
     folders = tuple(f"class_{i:02d}" for i in range(len(counts)))
     videos = tuple(
         tuple(f"{folder}/{v}.mp4" for v in range(count))
         for folder, count in zip(folders, counts, strict=True)
     )
-    return Split(part, folders, folders, videos)
+    return Split(split, folders, folders, videos)
 
 
-def episode(index, counts=(5, 9, 7, 30, 6, 8, 5, 12), seed=0, part="test"):
-    return sample_episode(np.array(counts), **SIZES, seed=seed, part=part, index=index)
+def episode(index, counts=(5, 9, 7, 30, 6, 8, 5, 12), seed=0, split="test"):
+    return sample_episode(np.array(counts), **SIZES, seed=seed, split=split, index=index)
 
 
 def test_shapes_and_ranges():
@@ -45,7 +45,7 @@ def test_pure_function_of_seed_part_and_index():
     [episode(i) for i in range(5)]
     np.random.seed(1)
     assert flat(episode(17)) == alone
-    others = [episode(18), episode(17, seed=1), episode(17, part="val")]
+    others = [episode(18), episode(17, seed=1), episode(17, split="val")]
     assert all(flat(other) != alone for other in others)
 
 
@@ -92,7 +92,7 @@ def test_table_agrees_with_the_episodes():
     for row in range(20):
         index = int(table["index"][row])
         assert index == 10 + row
-        expected = sample_episode(split.counts, **SIZES, seed=4, part="test", index=index)
+        expected = sample_episode(split.counts, **SIZES, seed=4, split="test", index=index)
         assert table["class_ids"][row].tolist() == expected.classes.tolist()
         for position, class_ in enumerate(expected.classes):
             videos = split.videos[class_]

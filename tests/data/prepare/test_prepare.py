@@ -29,7 +29,7 @@ def checksums(out):
 
 
 def splits(root):
-    return [load_split(root, "", part) for part in ("train", "test")]
+    return [load_split(root, "", split) for split in ("train", "test")]
 
 
 def run(root, out, **options):
@@ -122,16 +122,32 @@ def test_index_and_summary(prepared):
     out, _ = prepared
     summary = json.loads((out / "prepared.json").read_text())
     assert (summary["size"], summary["quality"]) == (SIZE, 90)
-    part = summary["parts"]["train"]
-    assert (part["videos"], part["failed"]) == (14, 12)
+    split = summary["splits"]["train"]
+    assert (split["videos"], split["failed"]) == (14, 12)
     index = json.loads((out / "train.index.json").read_text())
-    assert sum(index["frames"]) == sum(records for _, records in part["shards"])
+    assert sum(index["frames"]) == sum(records for _, records in split["shards"])
     assert [
         size
         for name, *size in zip(index["id"], index["width"], index["height"], strict=True)
         if name.endswith("turned")
     ] == [[SIZE, 32]]
     assert not (out / ".staging").exists()
+
+
+def test_what_version_0_1_0_prepared_is_read(prepared, tmp_path):
+    """It called the splits parts; the rest of its files is as today's."""
+    out, _ = prepared
+    for path in out.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    summary = json.loads((out / "prepared.json").read_text())
+    summary["parts"] = summary.pop("splits")
+    (tmp_path / "prepared.json").unlink()
+    (tmp_path / "prepared.json").write_text(json.dumps(summary))
+    old, new = Shards(tmp_path, "train"), Shards(out, "train")
+    assert old.split == new.split and len(old) == 14
+    np.testing.assert_array_equal(old.all_frames(3), new.all_frames(3))
+    with pytest.raises(DataError, match="has no split 'val'"):
+        Shards(tmp_path, "val")
 
 
 @pytest.fixture(scope="module")

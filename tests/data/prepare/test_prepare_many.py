@@ -21,17 +21,17 @@ CLASSES, EACH = 12, 24
 def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("many")
     for class_ in range(CLASSES):
-        part = "train" if class_ < 8 else "test"
+        split = "train" if class_ < 8 else "test"
         for number in range(EACH):
             frames = made.pictures(10 + number, 60, 80, first=class_ * 50 + number)
-            made.write(root / part / f"class {class_}" / f"{number:02d}.mp4", frames)
+            made.write(root / split / f"class {class_}" / f"{number:02d}.mp4", frames)
     made.broken_videos(root / "train" / "class 3")
     return root
 
 
 def command(root, out, workers):
     settings = ["--size=48", "--timeout=10", "--max-frames=300", "--max-failed=0.05"]
-    program = [sys.executable, "-m", "mdmf_jax", "prepare", "--split=folders"]
+    program = [sys.executable, "-m", "mdmf_jax", "prepare", "--protocol=folders"]
     return [*program, f"--videos={root}", f"--out={out}", f"--workers={workers}", *settings]
 
 

@@ -92,7 +92,7 @@ def test_hostile_files(parse, content, message):
 
 
 def test_classes_must_be_the_protocols(parse):
-    with pytest.raises(DataError, match="line 2: 'archery' is no class of hmdb51_arn"):
+    with pytest.raises(DataError, match="line 2: 'archery' is not a class of hmdb51_arn"):
         parse("kick/1\narchery/2\n", protocols.load("hmdb51_arn"))
     with pytest.raises(DataError, match="folder 'kick' is 'kick', but number test2 is 'kick ball'"):
         parse("test2//kick/1.avi\n", protocols.load("hmdb51_arn"))

@@ -2,10 +2,9 @@ import numpy as np
 import pytest
 
 from mdmf_jax.data.protocols.own_split import draw_split, write_lists
+from mdmf_jax.data.protocols.protocol import SPLITS
 from mdmf_jax.data.protocols.splits import load_split
 from mdmf_jax.errors import ConfigError, DataError
-
-PARTS = ("train", "val", "test")
 
 
 @pytest.fixture
@@ -19,13 +18,13 @@ def root(tmp_path):
     return tmp_path / "videos"
 
 
-def test_every_class_goes_to_one_part_with_all_its_videos(root):
-    split = draw_split(root, seed=3)
-    assert tuple(split) == PARTS and [len(split[part]) for part in PARTS] == [6, 2, 2]
-    classes = [class_ for part in PARTS for class_ in split[part]]
+def test_every_class_goes_to_one_split_with_all_its_videos(root):
+    drawn = draw_split(root, seed=3)
+    assert tuple(drawn) == SPLITS and [len(drawn[split]) for split in SPLITS] == [6, 2, 2]
+    classes = [class_ for split in SPLITS for class_ in drawn[split]]
     assert sorted(classes) == [f"class {i}" for i in range(10)]
-    for part in PARTS:
-        for class_, videos in split[part].items():
+    for split in SPLITS:
+        for class_, videos in drawn[split].items():
             assert videos == tuple(f"v#{i}" for i in range(int(class_[-1]) + 1))
 
 
@@ -50,15 +49,15 @@ def test_sizes_are_near_the_shares_and_never_zero(root, shares, sizes):
 
 
 def test_written_lists_are_read_back(root, tmp_path):
-    split = draw_split(root, seed=5)
-    paths = write_lists(split, tmp_path / "lists")
+    drawn = draw_split(root, seed=5)
+    paths = write_lists(drawn, tmp_path / "lists")
     assert [path.name for path in paths] == ["trainlist.txt", "vallist.txt", "testlist.txt"]
-    for part in PARTS:
-        loaded = load_split(root, tmp_path / "lists", part)
-        assert loaded.folders == tuple(split[part])
-        assert loaded.ids == tuple(f"{c}/{v}" for c, vs in split[part].items() for v in vs)
+    for split in SPLITS:
+        loaded = load_split(root, tmp_path / "lists", split)
+        assert loaded.folders == tuple(drawn[split])
+        assert loaded.ids == tuple(f"{c}/{v}" for c, vs in drawn[split].items() for v in vs)
     with pytest.raises(DataError, match="trainlist.txt: exists already"):
-        write_lists(split, tmp_path / "lists")
+        write_lists(drawn, tmp_path / "lists")
 
 
 def test_what_cannot_be_divided(root, tmp_path):

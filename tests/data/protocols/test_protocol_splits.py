@@ -23,8 +23,10 @@ def class_tree(root, protocol, rename=lambda folder: folder, videos=("v2.avi", "
 def test_classes_of_a_part_come_from_the_protocol(tmp_path):
     protocol = protocols.load("hmdb51_arn")
     class_tree(tmp_path, protocol)
-    splits = {part: load_split(tmp_path, "", part, protocol) for part in ("train", "val", "test")}
-    assert {part: len(split.folders) for part, split in splits.items()} == {
+    splits = {
+        split: load_split(tmp_path, "", split, protocol) for split in ("train", "val", "test")
+    }
+    assert {name: len(split.folders) for name, split in splits.items()} == {
         "train": 31,
         "val": 10,
         "test": 10,
@@ -112,7 +114,7 @@ def test_lists_that_do_not_fit(tmp_path):
     with pytest.raises(DataError, match="line 2: 'walk' is a train class of hmdb51_arn"):
         load_split(tmp_path, tmp_path, "test", protocol)
     (tmp_path / "testlist03.txt").write_text("run/1\nfly/1\n")
-    with pytest.raises(DataError, match="line 2: 'fly' is no class of hmdb51_arn"):
+    with pytest.raises(DataError, match="line 2: 'fly' is not a class of hmdb51_arn"):
         load_split(tmp_path, tmp_path, "test", protocol)
     (tmp_path / "testlist03.txt").write_text("run/1\ntest3/1\n")
     with pytest.raises(DataError, match=r"line 2: names its class by a number \(test3\)"):

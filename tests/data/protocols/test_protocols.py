@@ -36,10 +36,10 @@ def test_names():
 def test_sizes_and_consistency(name):
     protocol = protocols.load(name)
     sizes = []
-    for part in ("train", "val", "test"):
-        classes = protocol.classes_of(part)
+    for split in ("train", "val", "test"):
+        classes = protocol.classes_of(split)
         sizes.append((len(classes), sum(c.count for c in classes)))
-        contents = protocol.contents[part, "standard"]
+        contents = protocol.contents[split, "standard"]
         assert {c.folder: c.count for c in classes} == {f: n for f, (n, _) in contents.items()}
         assert sorted(c.number for c in classes) == list(range(len(classes)))
     assert sizes == SIZES[name]
@@ -59,7 +59,7 @@ def test_every_class_is_found_however_it_is_written(name):
         brackets = " ".join(f"[{w}]" if w.strip(",") == "something" else w for w in words)
         label = [] if class_.label is None else [str(class_.label), f"{class_.label:03d}"]
         texts = [class_.name, class_.name.upper(), "_".join(words), camel, brackets, *label]
-        for text in [*texts, class_.folder, f" {class_.folder} ", f"{class_.part}{class_.number}"]:
+        for text in [*texts, class_.folder, f" {class_.folder} ", f"{class_.split}{class_.number}"]:
             assert protocol.find(text) is class_, text
     for text in ["", "no such class", "9999", "test99", "１２", "train", "9" * 30]:
         assert protocol.find(text) is None
@@ -91,7 +91,7 @@ def test_classes_are_ordered_by_folder():
     assert folders == sorted(folders)
 
 
-def test_folders_of_a_part():
+def test_folders_of_a_split():
     protocol = protocols.load("kinetics_cmn")
     classes = protocol.classes_of("test")
     folders = [c.folder.replace(" ", "_") for c in protocol.classes] + ["abseiling", "zumba"]

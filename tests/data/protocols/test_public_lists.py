@@ -56,15 +56,15 @@ def protocol_of(file):
     return protocols.load(next(v for k, v in PROTOCOLS.items() if folder.startswith(k)))
 
 
-def standard(protocol, part):
+def standard(protocol, split):
     """The list of the protocol's own videos as CMN or TRX published it."""
     for known in protocol.lists:
         place = LISTS / ("CMN" if known.origin.endswith("CMN") else "TRX")
-        if known.contents == "standard" and known.part == part:
+        if known.contents == "standard" and known.split == split:
             path = place / known.file.removeprefix("splits/")
             if path.is_file():
                 return path
-    raise AssertionError(f"no list of {protocol.name}, {part}")
+    raise AssertionError(f"no list of {protocol.name}, {split}")
 
 
 def test_there_are_55():
@@ -92,7 +92,7 @@ def test_every_file_is_recognised(file):
     assert (mine.contents == "standard") == check.ok
     if file in OTHERS:
         assert f" {OTHERS[file][0]} " in mine.variant
-        known_check = check_file(standard(protocol, check.part), protocol)
+        known_check = check_file(standard(protocol, check.split), protocol)
         missing, extra = difference(check, [known_check], protocol)
         assert (len(extra), len(missing)) == OTHERS[file]
 
@@ -115,18 +115,18 @@ def test_counts_equal_those_counted_independently(file):
 
 
 @pytest.mark.parametrize("name", protocols.names())
-def test_no_video_is_in_two_parts(name):
+def test_no_video_is_in_two_splits(name):
     protocol = protocols.load(name)
-    checks = [check_file(standard(protocol, part), protocol) for part in ("train", "val", "test")]
+    checks = [check_file(standard(protocol, split), protocol) for split in ("train", "val", "test")]
     assert shared(checks, protocol) == ()
     assert sum(len(check.videos) for check in checks) == sum(c.count for c in protocol.classes)
 
 
 def test_two_numberings_are_one_list():
     protocol = protocols.load("ssv2_otam")
-    for part in ("val", "test"):
+    for split in ("val", "test"):
         folder = LISTS / "MDMF" / "ssv2_OTAM"
-        official, within = (parse_list(folder / f"{part}list{n}.txt") for n in ("03", "07"))
+        official, within = (parse_list(folder / f"{split}list{n}.txt") for n in ("03", "07"))
         assert official.sha256 != within.sha256
         assert require_classes(official, protocol) == require_classes(within, protocol)
         videos = [[entry.video for entry in parsed.entries] for parsed in (official, within)]

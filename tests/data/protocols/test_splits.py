@@ -38,7 +38,7 @@ def test_list_with_and_without_extensions(tmp_path):
     touch(tmp_path, "b_c/v2.avi", "b_c/v1.mp4", "b_c/unlisted.mp4", "A/x#(1)[2].mp4", "A/notes.txt")
     write_list(tmp_path / "s", "trainlist03.txt", "b_c/v2", "A/x#(1)[2]", "b_c/v1.mp4", "b_c/v2")
     split = load_split(tmp_path, tmp_path / "s", "train")
-    assert split.part == "train"
+    assert split.name == "train"
     assert split.folders == ("A", "b_c")
     assert split.names == ("a", "b c")
     assert split.videos == (("A/x#(1)[2].mp4",), ("b_c/v1.mp4", "b_c/v2.avi"))

@@ -9,9 +9,9 @@ from mdmf_jax.data.protocols.verify import (
     absent,
     check_file,
     difference,
-    part_of,
     recognise,
     shared,
+    split_of,
 )
 from mdmf_jax.errors import DataError
 
@@ -29,9 +29,9 @@ def made(tmp_path, monkeypatch):
 
 @pytest.fixture
 def check(made, tmp_path):
-    def check(lines, name="testlist03.txt", part=None):
+    def check(lines, name="testlist03.txt", split=None):
         (tmp_path / name).write_text("\n".join(lines))
-        return check_file(tmp_path / name, made.protocol, part)
+        return check_file(tmp_path / name, made.protocol, split)
 
     return check
 
@@ -39,7 +39,7 @@ def check(made, tmp_path):
 def test_known_list(made):
     result = check_file(made.lists["test"], made.protocol)
     assert [known.variant for known in result.known] == ["standard"]
-    assert (result.part, result.nearest, result.nearest_differs) == ("test", "standard", ())
+    assert (result.split, result.nearest, result.nearest_differs) == ("test", "standard", ())
     assert result.ok and len(result.videos) == 5
     parsed = parse_list(made.lists["test"])
     assert recognise(parsed, made.protocol)[0].bytes == made.lists["test"].stat().st_size
@@ -89,7 +89,7 @@ def test_one_video_in_two_classes_is_a_duplicate(check, made):
     assert result.duplicated == ("r1",) and not result.ok
 
 
-def test_shared_between_parts(check, made):
+def test_shared_between_splits(check, made):
     test = check_file(made.lists["test"], made.protocol)
     train = check_file(made.lists["train"], made.protocol)
     assert shared([test, train], made.protocol) == ()
@@ -111,17 +111,17 @@ def test_videos_on_disk(check, made):
     assert len(absent(result, {}, made.protocol)) == 5
 
 
-def test_part(made, tmp_path):
-    def part(text, name="list.txt", given=None):
+def test_split_of(made, tmp_path):
+    def split(text, name="list.txt", given=None):
         (tmp_path / name).write_text(text)
-        return part_of(parse_list(tmp_path / name), made.protocol, given)
+        return split_of(parse_list(tmp_path / name), made.protocol, given)
 
-    assert part("jump/1\njump/2\na run/1") == "train"
-    assert part("jump/1", "test_few_shot.txt") == "test"
-    assert part("test1/x") == "test"
-    assert part("jump/1", given="val") == "val"
-    assert part(made.lists["test"].read_text(), "trainlist.txt") == "test"  # by checksum
+    assert split("jump/1\njump/2\na run/1") == "train"
+    assert split("jump/1", "test_few_shot.txt") == "test"
+    assert split("test1/x") == "test"
+    assert split("jump/1", given="val") == "val"
+    assert split(made.lists["test"].read_text(), "trainlist.txt") == "test"  # by checksum
     with pytest.raises(DataError, match="has no class of made"):
-        part("fly/1")
-    with pytest.raises(DataError, match="part 'all' is unknown"):
-        part("jump/1", given="all")
+        split("fly/1")
+    with pytest.raises(DataError, match="split 'all' is unknown"):
+        split("jump/1", given="all")

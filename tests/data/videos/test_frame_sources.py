@@ -87,7 +87,7 @@ def test_all_frames(sources):
 def test_same_episodes(sources):
     def drawn(source):
         counts = source.split.counts
-        options = {"way": 2, "shot": 1, "queries": 2, "seed": 3, "part": "val", "index": 9}
+        options = {"way": 2, "shot": 1, "queries": 2, "seed": 3, "split": "val", "index": 9}
         return sample_episode(counts, **options)
 
     first, *others = map(drawn, sources.values())
@@ -151,7 +151,7 @@ def test_damaged_frame_folders(tmp_path):
     cut = (tmp_path / "cut.png").read_bytes()[:1000]
     cases = {
         "empty": ({}, "holds no .jpg or .png images"),
-        "text": ({"1.jpg": b"hello", "2.jpg": small}, "1.jpg: is no JPEG or PNG image"),
+        "text": ({"1.jpg": b"hello", "2.jpg": small}, "1.jpg: is not a JPEG or PNG image"),
         "damaged": ({"1.png": cut, "2.png": small}, "1.png: is damaged"),
         "uneven": ({"1.png": small, "2.png": large}, "differ in size"),
     }
@@ -182,7 +182,7 @@ def test_damaged_prepared_data(copy):
     shard.unlink()
     with pytest.raises(DataError, match="00001-of-00003: no such file"):
         Shards(copy, "val").frames(5, [0])
-    with pytest.raises(DataError, match="has no part 'train'"):
+    with pytest.raises(DataError, match="has no split 'train'"):
         Shards(copy, "train")
 
 

@@ -1,0 +1,1 @@
+"""What the programs do: train, evaluate, compare, import, check the machine."""
