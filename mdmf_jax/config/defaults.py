@@ -112,14 +112,16 @@ def _apply(config: ConfigDict, name: str, value: str) -> None:
         if value not in BACKBONES:
             raise ConfigError(f"{value!r} is unknown; known: {', '.join(BACKBONES)}")
         value = BACKBONES[value]
-    value = renamed.new_value(path, value)
+    fresh = renamed.new_value(path, value)
+    if fresh != value:
+        renamed.warn({f"{path}={value}": f"{path}={fresh}"})
     section, _, setting = path.rpartition(".")
     target = config[section] if section else config
     if setting not in target:
         raise ConfigError(f"the encoder {config.encoder.name} has no setting {path}")
     kind = type(target[setting])
     try:
-        target[setting] = kind(value)
+        target[setting] = kind(fresh)
     except ValueError:
         raise ConfigError(f"{value!r} is no {kind.__name__}") from None
 

@@ -20,7 +20,7 @@ from mdmf_jax.config.config import Config, from_config_dict
 from mdmf_jax.config.overrides import apply_overrides
 from mdmf_jax.errors import ConfigError, UserError
 
-PACKAGED = Path(mdmf_jax.__file__).parent / "assets" / "configs"
+CONFIGS = Path(mdmf_jax.__file__).parent / "assets" / "configs"
 
 
 def load_config(text: str, overrides: Sequence[str] = ()) -> Config:
@@ -52,7 +52,7 @@ def split_text(text: str) -> tuple[str, str, list[str]]:
 
 def packaged_configs() -> dict[str, Path]:
     """The files of the configs that come with this package, by name."""
-    return {path.stem: path for path in sorted(PACKAGED.glob("*.py")) if path.stem[0] != "_"}
+    return {path.stem: path for path in sorted(CONFIGS.glob("*.py")) if path.stem[0] != "_"}
 
 
 def find_file(name: str) -> Path:

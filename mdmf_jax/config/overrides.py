@@ -36,7 +36,10 @@ def apply_overrides(config: ConfigDict, overrides: Sequence[str]) -> None:
     kinds = {path: (field, kind) for path, field, kind in options(all_sections(_encoder(config)))}
     for path, text in given:
         section, _, name = path.rpartition(".")
-        check_known(name, (p.rpartition(".")[2] for p in kinds if p.startswith(section)), section)
+        if path not in kinds:  # an option of another encoder
+            check_known(
+                name, [p.partition(".")[2] for p in kinds if p.startswith("encoder.")], section
+            )
         field, kind = kinds[path]
         decided = field.metadata.get("reference", SAME) is not SAME
         try:
