@@ -7,12 +7,12 @@ It takes a few minutes on two cores and ends with a table of accuracies.
 
 from ml_collections.config_dict import ConfigDict
 
-from configs import common
+from mdmf_jax.config import defaults
 
 
 def get_config(arg: str = "") -> ConfigDict:
     """Differences to the defaults."""
-    config = common.get_config()
+    config = defaults.get_config()
     config.encoder.path = "packaged:demo"
     config.encoder.prompt = "a video of {}"
 
@@ -34,4 +34,4 @@ def get_config(arg: str = "") -> ConfigDict:
 
     config.eval.episodes = 1000
     config.eval.untrained = True
-    return common.apply_argument(config, arg)
+    return defaults.apply_argument(config, arg)

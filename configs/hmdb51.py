@@ -31,25 +31,24 @@ Published accuracies, 5-way, %, not measured with this project (CLIP-MDMF's own:
 
 from ml_collections.config_dict import ConfigDict
 
-from configs import common, solvers
+from mdmf_jax.config import defaults, solvers
 
 
 def get_config(arg: str = "") -> ConfigDict:
     """Differences to the defaults, by method."""
-    config = common.get_config(f"backbone=rn50,{arg}")
+    config = defaults.get_config(f"backbone=rn50,{arg}")
     config.data.protocol = "hmdb51_arn"
-    if config.method in solvers.CLIP_FSAR_CODE:
-        solvers.clip_fsar(
-            config,
+    solvers.published(
+        config,
+        clip_mdmf=dict(rate=1e-6, episodes=20_020),
+        clip_fsar=dict(
             rate=1e-5,
             warmup_start=1e-6,
             warmup=700,
             drops=(1400, 2100),
             iterations=5000,
             class_weight=1.2,
-        )
-    elif config.method in solvers.TRX_CODE:
-        solvers.trx(config, episodes=15_020)
-    else:
-        solvers.clip_mdmf(config, rate=1e-6, episodes=20_020)
-    return common.apply_argument(config, arg)
+        ),
+        trx=dict(episodes=15_020),
+    )
+    return defaults.apply_argument(config, arg)

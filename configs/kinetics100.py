@@ -35,28 +35,26 @@ of the same videos.
 
 from ml_collections.config_dict import ConfigDict
 
-from configs import common, solvers
+from mdmf_jax.config import defaults, solvers
 
 
 def get_config(arg: str = "") -> ConfigDict:
     """Differences to the defaults, by method."""
-    config = common.get_config(f"backbone=rn50,{arg}")
+    config = defaults.get_config(f"backbone=rn50,{arg}")
     config.data.protocol = "kinetics_cmn"
-    if config.method in solvers.CLIP_FSAR_CODE:
-        solvers.clip_fsar(
-            config,
+    solvers.published(
+        config,
+        clip_mdmf=dict(rate=1e-5, episodes=75_020, class_weight=0.5, distill_weight=0.5),
+        clip_fsar=dict(
             rate=1e-5,
             warmup_start=5e-6,
             warmup=250,
             drops=(750, 1250),
             iterations=5000,
             class_weight=1.5,
-        )
-        # Its sampling rate of 35; mirroring and jitter are of training queries only.
-        config.data.sampling, config.data.flip, config.data.jitter = "span", True, True
-    elif config.method in solvers.TRX_CODE:
-        solvers.trx(config, episodes=15_020)
-    else:
-        solvers.clip_mdmf(config, rate=1e-5, episodes=75_020)
-        config.mdmf.class_weight, config.mdmf.distill_weight = 0.5, 0.5
-    return common.apply_argument(config, arg)
+            sampling="span",
+            mirror=True,
+        ),
+        trx=dict(episodes=15_020),
+    )
+    return defaults.apply_argument(config, arg)

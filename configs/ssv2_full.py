@@ -33,26 +33,25 @@ Published accuracies, 5-way, %, not measured with this project (CLIP-MDMF's own:
 
 from ml_collections.config_dict import ConfigDict
 
-from configs import common, solvers
+from mdmf_jax.config import defaults, solvers
 
 
 def get_config(arg: str = "") -> ConfigDict:
     """Differences to the defaults, by method."""
-    config = common.get_config(f"backbone=rn50,{arg}")
+    config = defaults.get_config(f"backbone=rn50,{arg}")
     config.data.protocol = "ssv2_otam"
     config.data.left_right = True
-    if config.method in solvers.CLIP_FSAR_CODE:
-        solvers.clip_fsar(
-            config,
+    solvers.published(
+        config,
+        clip_mdmf=dict(rate=1e-5, episodes=45_020),
+        clip_fsar=dict(
             rate=5e-5,
             warmup_start=1e-5,
             warmup=4000,
             drops=(8000, 12_000),
             iterations=30_000,
             class_weight=3.0,
-        )
-    elif config.method in solvers.TRX_CODE:
-        solvers.trx(config, episodes=75_000)
-    else:
-        solvers.clip_mdmf(config, rate=1e-5, episodes=45_020)
-    return common.apply_argument(config, arg)
+        ),
+        trx=dict(episodes=75_000),
+    )
+    return defaults.apply_argument(config, arg)

@@ -77,7 +77,7 @@ def convert(value: Any, kind: Any, path: str) -> Any:
 
 
 def parse(text: str, kind: Any, path: str) -> Any:
-    """A value of the type `kind` from a command line.
+    """A value of the type `kind` from a command line; a single value will do for a tuple.
 
     Raises:
       ConfigError: the text is no such value.
@@ -93,14 +93,16 @@ def parse(text: str, kind: Any, path: str) -> Any:
             return kind(text)
         except ValueError:
             raise ConfigError(f"{path} is {text!r}; it must be of type {kind.__name__}") from None
-    return convert(_literal(text, path), kind, path)
+    value = _literal(text)
+    return convert(value if isinstance(value, tuple | list) else (value,), kind, path)
 
 
-def _literal(text: str, path: str) -> Any:
+def _literal(text: str) -> Any:
+    """A Python literal; any other text stands for itself."""
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, RecursionError, MemoryError):
-        raise ConfigError(f"{path} is {text!r}; it must be a tuple such as (1, 5)") from None
+        return text
 
 
 def _check_limits(value: Any, limits: Mapping[str, Any], path: str) -> None:

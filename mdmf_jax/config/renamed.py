@@ -1,7 +1,7 @@
 """Old names of settings, as version 0.1.0 wrote them; accepted for one version more."""
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 SECTIONS = {"clip": "encoder", "segments": "tuples"}
@@ -16,6 +16,8 @@ NAMES = {
     "eval.part": "eval.split",
 }
 VALUES = {("mdmf.matcher", "segments"): "tuples"}
+
+_warned: set[str] = set()
 
 
 def new_name(path: str) -> str:
@@ -55,9 +57,10 @@ def new_settings(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str,
     return fresh, changed
 
 
-def warn(changed: Mapping[str, str] | Iterable[tuple[str, str]]) -> None:
-    """One line on stderr that gives the new names; nothing if there are none."""
-    pairs = [f"{old} is now {new}" for old, new in dict(changed).items()]
+def warn(changed: Mapping[str, str]) -> None:
+    """One line on stderr that gives the new names; each old name is named once in a process."""
+    pairs = [f"{old} is now {new}" for old, new in changed.items() if old not in _warned]
+    _warned.update(changed)
     if pairs:
         print(f"warning: old names of settings: {', '.join(pairs)}", file=sys.stderr)
 

@@ -25,7 +25,8 @@ class ClipOptions:
     )
     sampling: Literal["ends", "segments", "span"] = setting(
         "ends",
-        '"ends": equally spaced frames; "segments": one each; "span": neighbours',
+        '"ends": equally spaced frames; "segments": one of each of T parts; "span": equally '
+        "spaced in a part of the video",
         affects="features",
     )
     test_clips: int = setting(

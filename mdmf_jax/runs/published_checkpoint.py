@@ -7,12 +7,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from absl import flags
-from ml_collections import config_flags
 
-import mdmf_jax
-from mdmf_jax.cli import flags as command_line
 from mdmf_jax.config.config import Config
+from mdmf_jax.config.load import CONFIGS, load_config
 from mdmf_jax.errors import ConfigError
 from mdmf_jax.model import FewShotModel, Params
 from mdmf_jax.models.encoders.clip.config import CLIPConfig
@@ -25,7 +22,7 @@ from mdmf_jax.weights.huggingface import load_clip
 from mdmf_jax.weights.pretrained import PACKAGED
 from mdmf_jax.weights.published import PUBLISHED
 
-DEFAULTS = Path(mdmf_jax.__file__).parents[1] / "configs/common.py"
+DEFAULTS = CONFIGS / "common.py"
 # Short side of the frames for each pixel of the crop, as published: 256 for 224.
 RESIZE, CROP = 256, 224
 
@@ -40,10 +37,7 @@ def make_config(file: str | None, settings: Sequence[str]) -> Config:
     Raises:
         ConfigError: an unknown setting or file, or a bad value.
     """
-    argv = ["import", f"--config={file or DEFAULTS}", *settings]
-    values = flags.FlagValues()
-    config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=argv)
-    return command_line.config_of(command_line.parse(values, argv))
+    return load_config(file or str(DEFAULTS), settings)
 
 
 def clip_config(path: str) -> CLIPConfig:

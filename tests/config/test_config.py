@@ -134,7 +134,7 @@ def test_config_is_frozen():
         ("eval.shots", (), "eval.shots is empty"),
         ("eval.shots", (1, 0), "eval.shots is 0; it must be at least 1"),
         ("eval.shots", 5, "eval.shots is 5; it must be a tuple"),
-        ("eval.part", "holdout", "eval.part is 'holdout'; known: train, val, test"),
+        ("eval.split", "holdout", "eval.split is 'holdout'; known: train, val, test"),
         ("data.resize", 100, "data.resize is 100; it must be at least data.crop (224)"),
         ("data.loader", "torch", "data.loader is 'torch'; known: tfdata, threads"),
         ("encoder.normalise", "imagenet", "encoder.normalise is 'imagenet'; known: clip, none"),

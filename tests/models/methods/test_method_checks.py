@@ -45,7 +45,7 @@ def test_bad_tuples(argument, changes, message):
 def test_segments_need_not_fit_where_nobody_compares_them():
     settings = common.get_config()
     settings.data.frames = 3
-    assert from_config_dict(settings).tuples.levels == (1, 2, 3, 4)
+    assert from_config_dict(settings).sections["tuples"].levels == (1, 2, 3, 4)
     settings.mdmf.matcher = "tuples"
     with pytest.raises(ConfigError, match="tuples of 4 frames need at least 4 frames"):
         from_config_dict(settings)
@@ -67,7 +67,7 @@ def test_unknown_method_and_matcher():
 
 def test_the_reference_trains_the_squared_distance_alone():
     weights = [
-        from_config_dict(common.get_config(f"method=segment_transformer,variant={v}")).tuples
+        from_config_dict(common.get_config(f"method=segment_transformer,variant={v}")).sections["tuples"]
         for v in ("reference", "corrected")
     ]
     assert [w.weights for w in weights] == [{"l2": 1.0}, {"fusion": 1.0}]

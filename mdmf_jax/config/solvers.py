@@ -1,9 +1,12 @@
 """How the published codes train, for the config files of the data sets.
 
-Each function sets what one published code says about data and training; the numbers that
+`published` sets what the code of the chosen method says about data and training; the numbers that
 differ from data set to data set are its arguments. Episodes become steps of 16 episodes, in
 which all these codes accumulate gradients.
 """
+
+from collections.abc import Mapping
+from typing import Any
 
 from ml_collections.config_dict import ConfigDict
 
@@ -12,21 +15,46 @@ CLIP_FSAR_CODE = ("clip_fsar", "otam", "mean_pool", "cross_transformer", "zero_s
 TRX_CODE = ("trx", "segment_transformer")
 EPISODES_PER_STEP = 16
 
+Numbers = Mapping[str, Any]
 
-def clip_mdmf(config: ConfigDict, *, rate: float, episodes: int) -> None:
+
+def published(config: ConfigDict, *, clip_mdmf: Numbers, clip_fsar: Numbers, trx: Numbers) -> None:
+    """Sets what the published code of `config.method` does on one data set.
+
+    Args:
+      clip_mdmf, clip_fsar, trx: arguments of the functions of these names. A method of none of
+        these codes gets the settings of CLIP-MDMF.
+    """
+    if config.method in CLIP_FSAR_CODE:
+        as_clip_fsar(config, **clip_fsar)
+    elif config.method in TRX_CODE:
+        as_trx(config, **trx)
+    else:
+        as_clip_mdmf(config, **clip_mdmf)
+
+
+def as_clip_mdmf(
+    config: ConfigDict,
+    *,
+    rate: float,
+    episodes: int,
+    class_weight: float = 0.0,
+    distill_weight: float = 1.0,
+) -> None:
     """CLIP-MDMF: Adam with a constant rate and no weight decay."""
     config.train.learning_rate = rate
+    config.mdmf.class_weight, config.mdmf.distill_weight = class_weight, distill_weight
     _steps(config, episodes)
 
 
-def trx(config: ConfigDict, *, episodes: int) -> None:
+def as_trx(config: ConfigDict, *, episodes: int) -> None:
     """TRX and TSA-MLT: plain SGD with a rate of 1e-3."""
     config.train.optimizer = "sgd"
     config.train.learning_rate = 1e-3
     _steps(config, episodes)
 
 
-def clip_fsar(
+def as_clip_fsar(
     config: ConfigDict,
     *,
     rate: float,
@@ -35,6 +63,8 @@ def clip_fsar(
     drops: tuple[int, int],
     iterations: int,
     class_weight: float,
+    sampling: str = "segments",
+    mirror: bool = False,
 ) -> None:
     """CLIP-FSAR: Adam with warm-up, two drops of the rate to a tenth, and weight decay 1e-3.
 
@@ -45,6 +75,8 @@ def clip_fsar(
 
     Args:
       warmup, drops, iterations: in its iterations.
+      sampling: of frames; its sampling rate of 35 is "span".
+      mirror: training queries are mirrored and change their colours.
     """
     train, data = config.train, config.data
     train.learning_rate, train.warmup_start = rate, warmup_start
@@ -53,7 +85,8 @@ def clip_fsar(
     train.weight_decay = 1e-3
     train.no_decay = (r"/bn\d/", r"^head/.*norm/")
     _steps(config, iterations * 4)
-    data.pipeline, data.sampling, data.flip = "clip_fsar", "segments", False
+    data.pipeline, data.sampling = "clip_fsar", sampling
+    data.flip = data.jitter = mirror
     config.clip_fsar.class_weight = class_weight
     config.clip_fsar.merge_before = True  # as its 5-shot tests; for 1 shot it is the same
 

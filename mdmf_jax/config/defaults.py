@@ -1,0 +1,139 @@
+"""The default settings as an ml_collections ConfigDict, for config files to change.
+
+from mdmf_jax.config import defaults
+
+def get_config(arg=""):
+    config = defaults.get_config(arg)
+    config.train.steps = 100
+    return defaults.apply_argument(config, arg)
+"""
+
+from typing import Any, get_origin
+
+from ml_collections.config_dict import ConfigDict, placeholder
+
+from mdmf_jax.config import renamed
+from mdmf_jax.config.fields import SAME
+from mdmf_jax.config.schema import all_sections, options
+from mdmf_jax.errors import ConfigError
+
+# What may stand after the colon of --config=FILE:..., and the setting it changes.
+ARGUMENTS = {
+    "variant": "variant",
+    "method": "method",
+    "encoder": "encoder.name",
+    "matcher": "mdmf.matcher",
+    "backbone": "encoder.path",
+    "seed": "seed",
+    "way": "episode.way",
+    "shot": "episode.shot",
+}
+
+# Usual folders of the CLIPs, made by `mdmf import CLIP_FILE FOLDER`.
+BACKBONES = {"rn50": "weights/clip-rn50", "vit_b16": "weights/clip-vit-b16"}
+
+
+class SettingsDict(ConfigDict):
+    """A ConfigDict that knows the old names of its sections, so that older files go on working."""
+
+    def __getitem__(self, key: str) -> Any:
+        fresh = renamed.SECTIONS.get(key, key)
+        if fresh != key and fresh in self and key not in self:
+            renamed.warn({key: fresh})
+            return super().__getitem__(fresh)
+        return super().__getitem__(key)
+
+
+def get_config(arg: str = "") -> ConfigDict:
+    """All settings with their defaults. None means: as the variant says.
+
+    Args:
+      arg: such as "shot=5,variant=reference"; see `apply_argument`.
+
+    Raises:
+      ConfigError: as `apply_argument`.
+    """
+    config = SettingsDict()
+    for path, field, kind in options(all_sections()):
+        section, _, name = path.rpartition(".")
+        if section not in config and section:
+            config[section] = ConfigDict()
+        (config[section] if section else config)[name] = _default(field, kind)
+    return apply_argument(config, arg)
+
+
+def apply_argument(config: ConfigDict, arg: str) -> ConfigDict:
+    """Sets what an argument such as "shot=5,variant=reference" says.
+
+    Raises:
+      ConfigError: an unknown name, or a value of the wrong type.
+    """
+    for item in filter(None, arg.split(",")):
+        name, _, value = item.partition("=")
+        if name not in ARGUMENTS or not value:
+            known = ", ".join(f"{key}=..." for key in ARGUMENTS)
+            raise ConfigError(f"config argument {item!r} is unknown; known: {known}")
+        try:
+            _apply(config, name, value)
+        except ConfigError as error:
+            raise ConfigError(f"config argument {item!r}: {error}") from None
+    return config
+
+
+def choose_encoder(config: ConfigDict, name: str) -> None:
+    """Gives the section `encoder` the options of an encoder.
+
+    Options that the one before has as well keep their values.
+
+    Raises:
+      ConfigError: no such encoder.
+    """
+    old = config.encoder
+    if old.get("name") == name:
+        return
+    made = ConfigDict()
+    for path, field, kind in options({"encoder": all_sections(name)["encoder"]}):
+        section, _, option = path.rpartition(".")
+        if section:
+            made[option] = _default(field, kind)
+            if option in old:
+                with made.ignore_type():
+                    made[option] = old[option]
+    made.name = name
+    config.encoder = made
+
+
+def _apply(config: ConfigDict, name: str, value: str) -> None:
+    path = ARGUMENTS[name]
+    if name == "encoder":
+        choose_encoder(config, value)
+        return
+    if name == "backbone":
+        if value not in BACKBONES:
+            raise ConfigError(f"{value!r} is unknown; known: {', '.join(BACKBONES)}")
+        value = BACKBONES[value]
+    fresh = renamed.new_value(path, value)
+    if fresh != value:
+        renamed.warn({f"{path}={value}": f"{path}={fresh}"})
+    section, _, setting = path.rpartition(".")
+    target = config[section] if section else config
+    if setting not in target:
+        raise ConfigError(f"the encoder {config.encoder.name} has no setting {path}")
+    kind = type(target[setting])
+    try:
+        target[setting] = kind(fresh)
+    except ValueError:
+        raise ConfigError(f"{value!r} is no {kind.__name__}") from None
+
+
+def _default(field: Any, kind: Any) -> Any:
+    if field.metadata.get("reference", SAME) is SAME:
+        return field.default
+    return placeholder(_plain_type(kind))
+
+
+def _plain_type(kind: Any) -> type:
+    origin = get_origin(kind)
+    if origin is tuple:
+        return tuple
+    return str if origin is not None else kind
