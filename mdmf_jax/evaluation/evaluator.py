@@ -152,7 +152,7 @@ class Evaluator:
     ) -> dict[str, np.ndarray]:
         """The same from the feature store, where missing ones are added; see `FeatureStore`."""
         config = self.config
-        folder = config.eval.feature_cache or files.cache_folder() / "features"
+        folder = files.path(config.eval.feature_cache or files.cache_folder() / "features")
         content = encoder_content(config, self.model, params["encoder"])
         source, data = self.dataset.source(split), config.data
         videos = split_content(source, data.root, folder, data.workers)

@@ -1,4 +1,4 @@
-"""What the features of a part's videos depend on, for the key under which they are stored."""
+"""What the features of a split's videos depend on, for the key under which they are stored."""
 
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ def encoder_content(config: Config, model: FewShotModel, encoder_params: Any) ->
 
 
 def split_content(
-    source: VideoSource, root: str | Path, folder: Path, workers: int
+    source: VideoSource, root: str | Path, folder: files.AnyPath, workers: int
 ) -> dict[str, Any]:
     """The videos' share: their ids, which name random draws, and what they hold.
 
