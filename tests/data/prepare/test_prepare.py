@@ -256,7 +256,7 @@ def test_frame_folders(tmp_path, root):
     split = load_split(tmp_path / "frames", "", "test", frames=True)
     report = prepare(tmp_path / "frames", [split], tmp_path / "out", images=Images(36, 95),
                      limits=LIMITS, max_failed=0.5)  # fmt: skip
-    assert report.failures[0][0] == "test/aab/bad" and "no JPEG or PNG" in report.failures[0][1]
+    assert report.failures[0][0] == "test/aab/bad" and "not a JPEG or PNG" in report.failures[0][1]
     shards = Shards(tmp_path / "out", "test")
     difference = shards.all_frames(0).astype(int) - whole
     assert abs(difference).mean() < 4 and abs(difference).max() < 60

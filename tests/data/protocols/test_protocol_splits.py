@@ -61,12 +61,12 @@ def test_numbered_folders_are_ordered_as_numbers_and_named_in_words(tmp_path):
     assert split.names[0].lower().startswith("approaching something")
 
 
-def test_part_folders_with_a_protocol(tmp_path):
+def test_split_folders_with_a_protocol(tmp_path):
     protocol = protocols.load("hmdb51_arn")
     touch(tmp_path, "test/kick ball/1.mp4", "test/run/1.mp4", "train/kick/1.mp4")
     split = load_split(tmp_path, "", "test", protocol)
     assert split.folders == ("kick_ball", "run") and split.paths[0] == "test/kick ball/1.mp4"
-    with pytest.raises(DataError, match="train/kick: is no train class of hmdb51_arn"):
+    with pytest.raises(DataError, match="train/kick: is not a train class of hmdb51_arn"):
         load_split(tmp_path, "", "train", protocol)
 
 
