@@ -1,5 +1,6 @@
 """Files and folders appear whole or not at all, and as the umask says."""
 
+import ast
 import errno
 import hashlib
 import json
@@ -10,10 +11,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mdmf_jax import files
+from mdmf_jax.classifier.output import write_csv
+from mdmf_jax.cli.main import main
 from mdmf_jax.errors import ConfigError, DataError, UserError, WeightsError
+from mdmf_jax.evaluation.features.store import FeatureStore
+from mdmf_jax.evaluation.partial import PartialAnswers
 
 UMASKS = (0o022, 0o077, 0o002)
 
@@ -61,6 +67,22 @@ def test_content_is_written_as_it_is(tmp_path, data):
     files.write_whole(path, data)
     assert path.read_bytes() == (data if isinstance(data, bytes) else os.fsencode(data))
     assert os.listdir(tmp_path) == [path.name]
+
+
+def test_a_file_is_written_whole(tmp_path):
+    path = tmp_path / "new" / "results.json"
+    files.write_json(path, {"a": [1, None]})
+    assert json.loads(path.read_text()) == {"a": [1, None]}
+    assert os.listdir(path.parent) == ["results.json"]
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "results.json"
+    files.write_json(path, {"a": 1})
+    with pytest.raises(TypeError):
+        files.write_json(path, {"a": 2, "b": object()})
+    assert json.loads(path.read_text()) == {"a": 1}
+    assert os.listdir(tmp_path) == ["results.json"]
 
 
 CRASH = """
@@ -259,6 +281,79 @@ def test_checksums_are_those_of_the_standard_tool(tmp_path):
 def test_a_digest_depends_on_the_content_alone():
     assert files.digest({"a": 1, "b": [2]}) == files.digest({"b": [2], "a": 1})
     assert len({files.digest(x) for x in ({"a": 1}, {"a": 2}, {"b": 1}, ["a", 1])}) == 4
+
+
+# What only files.py may use. (module, name) of other uses, each with its reason.
+OWN_WAYS = {
+    "fsync", "hashlib", "link", "mkdtemp", "mkstemp", "move", "NamedTemporaryFile", "rename",
+    "replace", "SpooledTemporaryFile", "TemporaryFile", "write_bytes", "write_text",
+}  # fmt: skip
+EXCEPTIONS = {
+    ("export/load_exported.py", "hashlib"): "is copied into exported folders and stands alone",
+    ("classifier/searching.py", "fsync"): "a journal grows line by line",
+    ("training/checkpoint.py", "rename"): "sets a damaged checkpoint aside",
+    ("runs/doctor/machine.py", "TemporaryFile"): "a trial in a folder",
+    ("runs/doctor/installation.py", "write_bytes"): "a trial in a temporary folder",
+}
+
+
+def own_ways(tree):
+    """Uses of OWN_WAYS in a module."""
+    functions = {"move", "link", "rename", "replace"}  # also methods of other things
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = {alias.name for alias in node.names} | {getattr(node, "module", "")}
+            yield from names & (OWN_WAYS - {"replace"})  # dataclasses.replace
+        elif isinstance(node, ast.Attribute) and node.attr in OWN_WAYS:
+            owner, called = getattr(node.value, "id", ""), node.attr
+            if called not in functions or owner in {"os", "shutil"} or called == "rename":
+                yield called
+
+
+def test_no_other_module_has_its_own_way_to_write_or_hash(repository):
+    package, found = repository / "mdmf_jax", set()
+    for module in package.rglob("*.py"):
+        name = module.relative_to(package).as_posix()
+        if name != "files.py":
+            tree = ast.parse(module.read_text(encoding="utf-8"))
+            found |= {(name, way) for way in own_ways(tree)}
+    assert found - EXCEPTIONS.keys() == set(), "use mdmf_jax.files"
+    assert EXCEPTIONS.keys() - found == set(), "an exception that nobody needs"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import hashlib",
+        "from tempfile import mkstemp",
+        "import os; os.replace(a, b)",
+        "import tempfile; tempfile.NamedTemporaryFile()",
+        "path.with_name('x').rename(path)",
+        "(folder / 'x').write_text('')",
+        "import shutil; shutil.move(a, b)",
+    ],
+)
+def test_the_check_above_can_fail(code):
+    assert list(own_ways(ast.parse(code)))
+
+
+def test_what_the_programs_write_has_the_mode_that_the_umask_gives(
+    finished_run, repository, tmp_path
+):
+    before = os.umask(0o022)
+    try:
+        write_csv(tmp_path / "a.csv", ("a",), [(1,)])
+        cache = FeatureStore(tmp_path / "features", files.digest({}))
+        cache.features(2, lambda videos: {"frames": np.zeros((len(videos), 1, 1))})
+        answers = PartialAnswers(tmp_path / "partial", "key")
+        answers._write({"a": np.zeros(1)})
+        main(["report", str(finished_run.folder), "--numbers-only", f"--out={tmp_path / 'x.html'}"])
+    finally:
+        os.umask(before)
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {path.suffix for path in written} >= {".csv", ".features", ".html", ""}
+    assert {mode(path) for path in written} == {0o644}
+    assert mode(finished_run.folder / "results.json") == 0o666 & ~before
 
 
 def test_only_gs_is_cloud_storage(tmp_path):

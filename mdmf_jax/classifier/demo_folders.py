@@ -1,11 +1,12 @@
 """Folders to try the commands on, from the demo's videos."""
 
-import csv
 import shutil
 from pathlib import Path
 
 import numpy as np
 
+from mdmf_jax import files
+from mdmf_jax.classifier.output import write_csv
 from mdmf_jax.data.demo.dataset import demo_folder, ensure_demo
 from mdmf_jax.data.demo.store import encode_mp4
 from mdmf_jax.data.videos.video import read_video
@@ -66,7 +67,5 @@ def _join(out: Path) -> None:
         frames = read_video(out / "test" / name / f"{name}_{rng.choice(TEST):04d}.mp4")
         parts.append(frames)
         rows.append((start, start := start + len(frames) / RATE, name))
-    (out / "long").mkdir()
-    (out / "long" / "long.mp4").write_bytes(encode_mp4(np.concatenate(parts)))
-    with open(out / "long.csv", "w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([("start", "end", "label"), *rows])
+    files.write_whole(out / "long" / "long.mp4", encode_mp4(np.concatenate(parts)))
+    write_csv(out / "long.csv", ("start", "end", "label"), rows)

@@ -41,12 +41,17 @@ class Journal:
             )
         self.done = {line["video"]: line["spans"] for line in lines[1:]}
         entries = [{"video": name, "spans": s} for name, s in self.done.items()]
-        self._write([identity, *entries], "w")
+        text = "".join(json.dumps(line) + "\n" for line in [identity, *entries])
+        files.write_whole(self._path, text, DataError)
 
     def add(self, video: str, spans: list[list[Any]]) -> None:
         """Keeps the spans of a video; they are on the disk when this returns."""
         self.done[video] = spans
-        self._write([{"video": video, "spans": spans}], "a")
+        with files.one_line(self._path, "written", DataError):
+            with open(self._path, "a", encoding="utf-8") as file:
+                file.write(json.dumps({"video": video, "spans": spans}) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
 
     def _read(self) -> list[dict[str, Any]]:
         try:
@@ -62,16 +67,6 @@ class Journal:
             except ValueError:
                 raise DataError(f"{self._path}: is damaged; delete it to start anew") from None
         return lines
-
-    def _write(self, entries: list[dict[str, Any]], mode: str) -> None:
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with open(self._path, mode, encoding="utf-8") as file:
-                file.writelines(json.dumps(entry) + "\n" for entry in entries)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise DataError(f"{self._path}: cannot be written ({error.strerror})") from error
 
 
 def search_folder(

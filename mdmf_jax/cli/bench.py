@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from mdmf_jax.bench.names import ATTENTIONS, DTYPES, MODELS, TARGETS
-from mdmf_jax.errors import ConfigError
+from mdmf_jax.errors import ConfigError, UserError
 from mdmf_jax.files import write_json
 
 if TYPE_CHECKING:
@@ -134,7 +134,10 @@ def _report(
     from mdmf_jax.bench.environment import heading, measurements_table, wide_console
 
     if options.output:
-        write_json(options.output, content, ConfigError, "give another --output")
+        try:
+            write_json(options.output, content)
+        except UserError as error:
+            raise ConfigError(f"--output={error}") from error
     if options.json:
         print(json.dumps(content, indent=2))
         return

@@ -1,13 +1,10 @@
 """The results file and the tables."""
 
 import io
-import json
-import os
 import platform
 
 import jax
 import numpy
-import pytest
 from rich.console import Console
 
 import mdmf_jax
@@ -30,22 +27,6 @@ def printed(table):
     out = io.StringIO()
     Console(file=out, width=120).print(table)
     return out.getvalue()
-
-
-def test_a_file_is_written_whole(tmp_path):
-    path = tmp_path / "new" / "results.json"
-    report.write_json(path, {"a": [1, None]})
-    assert json.loads(path.read_text()) == {"a": [1, None]}
-    assert os.listdir(path.parent) == ["results.json"]
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path):
-    path = tmp_path / "results.json"
-    report.write_json(path, {"a": 1})
-    with pytest.raises(TypeError):
-        report.write_json(path, {"a": 2, "b": object()})
-    assert json.loads(path.read_text()) == {"a": 1}
-    assert os.listdir(tmp_path) == ["results.json"]
 
 
 def test_versions_and_hardware():

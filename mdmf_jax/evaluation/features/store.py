@@ -20,7 +20,9 @@ from mdmf_jax.errors import DataError
 FORMAT = 2
 _VIDEOS = 512  # of a file at most: what an interruption can cost
 _SUFFIX = ".features"
-UNWRITABLE = "set --config.eval.feature_cache to another folder, or to off"
+UNWRITABLE = (
+    "features cannot be stored; set --config.eval.feature_cache to another folder, or to off"
+)
 
 Features = dict[str, np.ndarray]
 # Computes the features, name -> float32 [N, ...], of the videos with these numbers [N].
