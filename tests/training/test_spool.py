@@ -60,7 +60,7 @@ def test_a_trace_arrives(run):
     with StepProfile(run / "profile", 1, 1, 1) as profile:
         profile.before(1)
         assert str(run / "profile") in profile.after(1, jnp.zeros(()))
-    assert list((run / "profile").rglob("*.xplane.pb"))
+    assert list((run / "profile").glob("plugins/profile/*/*.xplane.pb"))
 
 
 def test_on_a_disk_the_folder_is_the_folder(tmp_path):
