@@ -24,6 +24,10 @@ from mdmf_jax.errors import ConfigError, UserError
 if TYPE_CHECKING:
     from etils import epath
 
+# Without this, epath imports TensorFlow to reach gs://, if it is installed. It looks once, which
+# Orbax may make it do for a path on a disk.
+os.environ.setdefault("EPATH_USE_TF", "false")
+
 CLOUD = "gs://"
 # A path on a disk is a pathlib.Path, one on gs:// an epath.Path, which has the same methods.
 AnyPath: TypeAlias = Union[pathlib.Path, "epath.Path"]  # noqa: UP007
@@ -38,8 +42,6 @@ def path(name: Name) -> AnyPath:
     """
     if not is_cloud(name):
         return pathlib.Path(name)
-    # Without this, epath imports TensorFlow to reach gs://, if it is installed.
-    os.environ.setdefault("EPATH_USE_TF", "false")
     try:
         import gcsfs  # noqa: F401 (epath imports it at the first access)
         from etils import epath

@@ -49,7 +49,7 @@ def accuracy_section(evaluation: Evaluation) -> Section:
     headers = ["task", "accuracy", "chance"]
     headers += ["untrained head"] if evaluation.untrained else []
     headers += ["right prompt", "episodes"]
-    caption = f"Accuracy on the {evaluation.part} classes"
+    caption = f"Accuracy on the {evaluation.split} classes"
     data = {"tiles": tiles, "table": table(caption, headers, rows, "stacked")}
     return Section("accuracy", "Accuracy", "Accuracy", "accuracy.html.jinja", data)
 

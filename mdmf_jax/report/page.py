@@ -33,7 +33,7 @@ def evaluation_page(evaluation: Evaluation, analysis: Analysis | None, head: Any
     best = next(iter(evaluation.tasks.values()))
     title = f"Evaluation of {settings['method']} on {_data_name(settings)}"
     summary = (
-        f"{known.task_words(best)} accuracy on the {evaluation.part} classes: "
+        f"{known.task_words(best)} accuracy on the {evaluation.split} classes: "
         f"{with_interval(best)} over {best['episodes']:,} episodes, seed "
         f"{evaluation.facts['seed']}."
     )

@@ -5,12 +5,12 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mdmf_jax.errors import UserError
+from mdmf_jax import files
+from mdmf_jax.training.spool import ADVICE, Spool
 
 METRICS = "metrics.jsonl"
 TENSORBOARD = "tensorboard"
@@ -18,6 +18,8 @@ TENSORBOARD = "tensorboard"
 
 class ScalarWriter:
     """Writes numbers by step into a work folder; with folder None it writes nothing.
+
+    On gs:// they arrive after each validation: a run that is killed goes on from there anyhow.
 
     Args:
       folder: the work folder.
@@ -27,29 +29,39 @@ class ScalarWriter:
       UserError: metrics.jsonl cannot be written.
     """
 
-    def __init__(self, folder: Path | None, start: int = 0):
-        self._writer = None
+    def __init__(self, folder: files.AnyPath | None, start: int = 0):
+        self._spool = None
         if folder is None:
             return
         # Imported here: it takes a moment, and evaluation alone does not need it.
         from tensorboardX import SummaryWriter
 
-        self._writer = SummaryWriter(str(folder / TENSORBOARD))
-        self._lines = MetricsFile(folder / METRICS, start)
+        self._spool = Spool(folder, (METRICS,))
+        self._lines = MetricsFile(self._spool.folder / METRICS, start)
+        self._events = SummaryWriter(str(self._spool.folder / TENSORBOARD))
 
     def write(self, group: str, step: int, values: Mapping[str, float]) -> None:
-        """Writes each value: "group/name" for TensorBoard, one line for all in metrics.jsonl."""
-        if self._writer is None:
+        """Writes each value: "group/name" for TensorBoard, one line for all in metrics.jsonl.
+
+        Raises:
+          UserError: metrics.jsonl cannot be written.
+        """
+        if self._spool is None:
             return
         for name, value in values.items():
-            self._writer.add_scalar(f"{group}/{name}", value, step)
+            self._events.add_scalar(f"{group}/{name}", value, step)
         self._lines.write(group, step, values)
+        if group == "validation":
+            self._events.flush()
+            self._spool.copy()
 
     def close(self) -> None:
         """Flushes and closes the files."""
-        if self._writer is not None:
-            self._writer.close()
-            self._lines.close()
+        if self._spool is None:
+            return
+        self._events.close()
+        self._lines.close()
+        self._spool.close()
 
 
 class MetricsFile:
@@ -65,7 +77,7 @@ class MetricsFile:
 
     def __init__(self, path: Path, start: int):
         self._path = path
-        with _named(path):
+        with files.one_line(path, "written", advice=ADVICE):
             path.parent.mkdir(parents=True, exist_ok=True)
             # In bytes and without a buffer: one call of the system for each line.
             self._stream = open(path, "ab", buffering=0)
@@ -82,7 +94,7 @@ class MetricsFile:
         time = datetime.now(UTC).isoformat(timespec="milliseconds")
         line = {"step": step, "kind": kind, "time": time, "metrics": metrics}
         content = json.dumps(line).encode() + b"\n"
-        with _named(self._path):
+        with files.one_line(self._path, "written", advice=ADVICE):
             if self._stream.write(content) < len(content):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -91,7 +103,7 @@ class MetricsFile:
         self._stream.close()
 
 
-def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
+def read_metrics(path: files.AnyPath) -> Iterator[dict[str, Any]]:
     """The lines of a metrics.jsonl, without those that are damaged.
 
     Raises:
@@ -122,15 +134,3 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
         return None
     numbers = all(value is None or isinstance(value, int | float) for value in values)
     return found if whole and numbers else None
-
-
-@contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Says which file could not be written."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or error
-        raise UserError(
-            f"{path}: cannot be written ({reason}); make room or mend the folder and start again"
-        ) from error
