@@ -7,11 +7,16 @@ import pytest
 
 
 class Episode(NamedTuple):
-    """Features of one episode; `support` [W, K, T, D], `query` [Q, T, D], `prompts` [W, D]."""
+    """Frames of one episode; `support` [W, K, T, D], `query` [Q, T, D], `prompts` [W, D]."""
 
     support: np.ndarray
     query: np.ndarray
     prompts: np.ndarray
+
+    @property
+    def features(self) -> tuple:
+        """What a method is given: features by name, and the texts."""
+        return {"frames": self.support}, {"frames": self.query}, self.prompts
 
 
 @pytest.fixture(scope="session")

@@ -64,6 +64,5 @@ def run(settings: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         lambda x: jnp.asarray(x, precise), (params, support, query)
     )
     prompts = jnp.zeros((case["way"], case["dim"]), precise)  # these methods look at no text
-    return {"logits": jax.jit(head.apply)({"params": params}, support, query, prompts).logits}, (
-        expected
-    )
+    inputs = {"frames": support}, {"frames": query}, prompts
+    return {"logits": jax.jit(head.apply)({"params": params}, *inputs).logits}, expected

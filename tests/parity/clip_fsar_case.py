@@ -53,7 +53,7 @@ def head_params(case: dict[str, Any], method: CLIPFSARConfig, origin: str) -> di
     }
     rules = tuple(r for r in clip_fsar.VIT_RULES if not r.source.startswith("head.backbone."))
     support = jnp.zeros((case["way"], 1, case["frames"], case["dim"]))
-    inputs = support, support[:, 0], support[:, 0, 0]
+    inputs = {"frames": support}, {"frames": support[:, 0]}, support[:, 0, 0]
     shapes = jax.eval_shape(CLIPFSAR(method).init, jax.random.key(0), *inputs)
     return to_params(weights, rules, {"head": shapes["params"]}, origin=origin)["head"]
 
@@ -82,7 +82,13 @@ def run(settings: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         train = case["mode"] == "train"  # the dropout rates are 0
         rngs = {"dropout": jax.random.key(0)}
         return CLIPFSAR(method).apply(
-            {"params": params}, support, query, prompts, class_table=table, train=train, rngs=rngs
+            {"params": params},
+            {"frames": support},
+            {"frames": query},
+            prompts,
+            class_texts=table,
+            train=train,
+            rngs=rngs,
         )
 
     support = support.reshape(case["way"], case["shot"], *support.shape[1:])

@@ -122,12 +122,12 @@ def run(settings: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         supports, queries = features[: len(support)], features[len(support) :]
         output = MDMF(method).apply(
             {"params": params["head"]},
-            supports.reshape(episode.way, -1, *supports.shape[1:]),
-            queries,
+            {"frames": supports.reshape(episode.way, -1, *supports.shape[1:])},
+            {"frames": queries},
             table[episode.class_ids],
             query_labels=episode.query_labels,
             class_ids=episode.class_ids,
-            class_table=table,
+            class_texts=table,
             prompt_choice=forced_choice(expected),
         )
         return output.losses["total"], (output, supports, queries)

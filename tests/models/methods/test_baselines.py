@@ -47,20 +47,24 @@ def variables(small_episode):
         return 0.4 * rng.standard_normal(leaf.shape, np.float32)
 
     return {
-        name: jax.tree.map(noise, jax.eval_shape(method.init, jax.random.key(0), *small_episode))
+        name: jax.tree.map(noise, jax.eval_shape(method.init, jax.random.key(0), *small_episode.features))
         for name, method in METHODS.items()
     }
 
 
 def whole_and_staged(method, variables, support, query, prompts, mask):
     """Logits of the whole method, and of its stages, run for each shot alone."""
-    whole = method.apply(variables, support, query, prompts, support_mask=mask)
+    asked = {"frames": query}
+    whole = method.apply(variables, {"frames": support}, asked, prompts, support_mask=mask)
     run, texts = method.bind(variables), None
     if run.chooses_prompts:
-        texts = prompts[run.choose_prompts(run.class_text_logits(query, prompts))[0]]
-    shots = [run.encode_support(support[:, shot], prompts) for shot in range(support.shape[1])]
+        texts = prompts[run.choose_prompts(run.class_text_logits(asked, prompts))[0]]
+    shots = [
+        run.encode_support({"frames": support[:, shot]}, prompts)
+        for shot in range(support.shape[1])
+    ]
     supports = jax.tree.map(lambda *arrays: jnp.stack(arrays, 1), *shots)
-    queries = run.encode_query(query, texts)
+    queries = run.encode_query(asked, texts)
     return whole.logits, run.match(supports, queries, prompts, support_mask=mask)[0]
 
 
@@ -143,7 +147,7 @@ def test_mean_pooling(answer, small_episode):
 def test_zero_shot_needs_no_supports(small_episode):
     _, query, prompts = small_episode
     video, text = (x / np.linalg.norm(x, axis=-1)[:, None] for x in (query.mean(1), prompts))
-    ours = ZeroShot().apply({}, None, query, prompts).logits
+    ours = ZeroShot().apply({}, None, {"frames": query}, prompts).logits
     np.testing.assert_allclose(ours, 100 * video @ text.T, rtol=1e-4)
 
 

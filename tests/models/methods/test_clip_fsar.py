@@ -19,13 +19,18 @@ def episode(shot=SHOT):
     return [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
 
 
+def features(inputs):
+    support, query, prompts = inputs
+    return {"frames": support}, {"frames": query}, prompts
+
+
 @partial(jax.jit, static_argnames=("config", "train"))
 def run(config, inputs, train=False, **options):
     rngs = {"dropout": jax.random.key(0)}
-    return CLIPFSAR(config).apply(PARAMS, *inputs, train=train, rngs=rngs, **options)
+    return CLIPFSAR(config).apply(PARAMS, *features(inputs), train=train, rngs=rngs, **options)
 
 
-PARAMS = jax.jit(CLIPFSAR(SMALL).init)(jax.random.key(0), *episode())
+PARAMS = jax.jit(CLIPFSAR(SMALL).init)(jax.random.key(0), *features(episode()))
 
 
 def log_softmax(x):
@@ -77,7 +82,7 @@ def test_losses():
         [support, query, prompts],
         query_labels=LABELS,
         class_ids=class_ids,
-        class_table=table,
+        class_texts=table,
     )
     losses = output.losses
     videos = np.concatenate([support.reshape(-1, FRAMES, FEATURES), query]).mean(1)

@@ -20,10 +20,15 @@ def episode(frames=8, seed=0):
     return [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
 
 
+def features(inputs):
+    support, query, prompts = inputs
+    return {"frames": support}, {"frames": query}, prompts
+
+
 @partial(jax.jit, static_argnames=("config", "train"))
 def apply(config, params, inputs, rngs, train, **options):
     return MDMF(config).apply(
-        params, *inputs, query_labels=LABELS, rngs=rngs, train=train, **options
+        params, *features(inputs), query_labels=LABELS, rngs=rngs, train=train, **options
     )
 
 
@@ -34,7 +39,7 @@ def run(config=SMALL, inputs=None, params=None, rngs=None, train=False, **option
 
 def init():
     key = jax.random.key(0)
-    return jax.jit(MDMF(SMALL).init)({"params": key, "prompt": key}, *episode())
+    return jax.jit(MDMF(SMALL).init)({"params": key, "prompt": key}, *features(episode()))
 
 
 PARAMS = init()
@@ -124,7 +129,7 @@ def test_published_direction_names_keep_their_published_meaning():
 def test_total_is_the_weighted_sum():
     config = replace(SMALL, class_weight=0.5, query_weight=2.0, distill_weight=3.0)
     table = np.random.default_rng(3).standard_normal((7, FEATURES)).astype(np.float32)
-    losses = run(config, class_ids=np.array([4, 0, 6]), class_table=table).losses
+    losses = run(config, class_ids=np.array([4, 0, 6]), class_texts=table).losses
     expected = 0.5 * losses["class"] + 2 * losses["cross_entropy"] + 3 * losses["distillation"]
     np.testing.assert_allclose(losses["total"], expected, rtol=1e-6)
     assert losses["class"] > 0
@@ -136,13 +141,13 @@ def test_text_token_changes_the_condition_only():
 
 
 def test_without_labels_there_are_no_losses():
-    inputs = episode()
+    inputs = features(episode())
     assert jax.jit(MDMF(SMALL).apply)(PARAMS, *inputs).losses == {}
 
 
 def test_vmapped_over_episodes_equals_one_by_one():
     episodes = [episode(seed=seed) for seed in range(3)]
-    together = jax.jit(jax.vmap(lambda *inputs: MDMF(SMALL).apply(PARAMS, *inputs).logits))(
+    together = jax.jit(jax.vmap(lambda *inputs: MDMF(SMALL).apply(PARAMS, *features(inputs)).logits))(
         *(np.stack(arrays) for arrays in zip(*episodes, strict=True))
     )
     for index, inputs in enumerate(episodes):

@@ -23,13 +23,18 @@ LABELS = np.array([0, 1, 2, 0])
 
 @pytest.fixture(scope="module")
 def params(small_episode):
-    return jax.jit(SegmentTransformer(tuples=SMALL).init)(jax.random.key(0), *small_episode)
+    return jax.jit(SegmentTransformer(tuples=SMALL).init)(jax.random.key(0), *small_episode.features)
+
+
+def features(inputs):
+    support, query, prompts = inputs
+    return {"frames": support}, {"frames": query}, prompts
 
 
 @partial(jax.jit, static_argnames=("tuples", "reduction"))
 def run(params, tuples, inputs, reduction="mean"):
     method = SegmentTransformer(SegmentTransformerConfig(reduction), tuples)
-    return method.apply(params, *inputs, query_labels=LABELS)
+    return method.apply(params, *features(inputs), query_labels=LABELS)
 
 
 @jax.jit
@@ -37,7 +42,7 @@ def run(params, tuples, inputs, reduction="mean"):
 def train(params, inputs, key):
     """((loss, logits), gradient) in training."""
     output = SegmentTransformer(tuples=SMALL).apply(
-        params, *inputs, query_labels=LABELS, train=True, rngs={"tuples": key}
+        params, *features(inputs), query_labels=LABELS, train=True, rngs={"tuples": key}
     )
     return output.losses["total"], output.logits
 
@@ -95,13 +100,13 @@ def test_views_of_mdmf_have_their_own_tuples(small_episode):
     options = MDMFConfig(heads=2, hidden=8, matcher="tuples", tcn_dropout=0.0)
     method = MDMF(options, replace(SMALL, fusion_weight=0.0, l2_weight=1.0))
     rngs = {name: jax.random.key(1) for name in ("params", "dropout", "prompt", "tuples")}
-    shapes = jax.eval_shape(method.init, rngs, *small_episode)["params"]
+    shapes = jax.eval_shape(method.init, rngs, *small_episode.features)["params"]
     rng = np.random.default_rng(1)
     params = jax.tree.map(lambda x: 0.3 * rng.standard_normal(x.shape, np.float32), shapes)
 
     @jax.jit
     def train(params):
-        output = method.apply({"params": params}, *small_episode, train=True, rngs=rngs)
+        output = method.apply({"params": params}, *small_episode.features, train=True, rngs=rngs)
         return output.logits, output.diagnostics
 
     logits, before = train(params)
