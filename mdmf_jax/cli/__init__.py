@@ -1,1 +1,1 @@
-"""One module for each command of `python -m mdmf_jax`."""
+"""One module for each command of `mdmf`."""

@@ -1,10 +1,11 @@
-"""`python -m mdmf_jax bench`: how fast this machine encodes, trains, evaluates and reads."""
+"""`mdmf bench`: how fast this machine encodes, trains, evaluates and reads."""
 
 import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from mdmf_jax.bench.names import ATTENTIONS, DTYPES, MODELS, TARGETS
+from mdmf_jax.cli.numbers import several_whole, whole
 from mdmf_jax.errors import ConfigError, UserError
 from mdmf_jax.files import write_json
 
@@ -14,41 +15,31 @@ if TYPE_CHECKING:
 SUMMARY = "Measure speed and memory on this machine, with random parameters and data."
 DETAILS = """\
 examples:
-  python -m mdmf_jax bench encoder --model=vit_b16 --batch=256 --dtype=bfloat16
-  python -m mdmf_jax bench all --output=bench.json
+  mdmf bench encoder --model=vit_b16 --batch=256 --dtype=bfloat16
+  mdmf bench all --output=bench.json
 
 Times are medians of the repeats after a run to warm up. One device is used, whatever there is.
 What each measurement counts: benchmarks/README.md; figures: docs/performance.md.
 """
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
-    return int(text)
-
-
-def _several(text: str) -> tuple[int, ...]:
-    return tuple(_positive(part) for part in text.split(","))
-
-
 _OPTIONS: dict[str, dict[str, Any]] = {
     "model": {"choices": MODELS, "help": "sizes of the image tower"},
-    "batch": {"type": _positive, "help": "images at once"},
+    "batch": {"type": whole(1), "help": "images at once"},
     "dtype": {"choices": DTYPES, "help": "of the encoder (CPU: float32, others: bfloat16)"},
     "attention": {"choices": ATTENTIONS, "help": "what computes the encoder's attention (auto)"},
     "remat": {"action": "store_true", "default": None, "help": "recompute the encoder's blocks"},
     "method": {"help": "few-shot method, with its default options (mdmf)"},
-    "shots": {"type": _several, "help": "support videos of a class, such as 1,5"},
-    "shot": {"type": _positive, "help": "support videos of a class (1)"},
-    "queries": {"type": _positive, "help": "query videos of a class"},
-    "episodes": {"type": _positive, "help": "number of episodes"},
-    "micro_batch": {"type": _positive, "help": "episodes of a step at once (all)"},
-    "pairs": {"type": _positive, "help": "pairs of videos (1000000)"},
-    "repeats": {"type": _positive, "help": "timed runs"},
+    "shots": {"type": several_whole, "help": "support videos of a class, such as 1,5"},
+    "shot": {"type": whole(1), "help": "support videos of a class (1)"},
+    "queries": {"type": whole(1), "help": "query videos of a class"},
+    "episodes": {"type": whole(1), "help": "number of episodes"},
+    "micro_batch": {"type": whole(1), "help": "episodes of a step at once (all)"},
+    "pairs": {"type": whole(1), "help": "pairs of videos (1000000)"},
+    "repeats": {"type": whole(1), "help": "timed runs"},
     "root": {"metavar": "DIR", "help": "data set to read (by default, videos are made)"},
-    "seconds": {"type": _positive, "help": "time for each source and loader (5)"},
-    "videos": {"type": _positive, "help": "how many videos are made (20)"},
+    "seconds": {"type": whole(1), "help": "time for each source and loader (5)"},
+    "videos": {"type": whole(1), "help": "how many videos are made (20)"},
 }
 # Each target's options are parameters of its function.
 _TAKES = {
@@ -73,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments; each target has options of its own."""
     targets = parser.add_subparsers(metavar="TARGET", dest="target", required=True)
     for name, text in TARGETS.items():
-        target = targets.add_parser(name, help=text, description=text, allow_abbrev=False)
+        target = targets.add_parser(name, help=text, description=text)
         for option in _TAKES[name]:
             flag = f"--{option.replace('_', '-')}"
             target.add_argument(flag, **_OPTIONS[option])

@@ -1,17 +1,18 @@
-"""`python -m mdmf_jax compare`: several methods on the same episodes."""
+"""`mdmf compare`: several methods on the same episodes."""
 
 import argparse
 from pathlib import Path
 
-from mdmf_jax.cli.entries import add_entries, add_task, entries_of, task_of
+from mdmf_jax.cli.entries import add_entries, entries_of
+from mdmf_jax.cli.task import add_moved, add_sizes, add_split, task_of
 from mdmf_jax.errors import ConfigError
 
 SUMMARY = "Compare methods on the same episodes: accuracy, paired differences, time."
 DETAILS = """\
 example: three methods on the demo, two of them trained first
 
-  python -m mdmf_jax compare --config=configs/demo.py --config=configs/demo.py:method=trx \\
-      --config=configs/demo.py:method=otam --train=runs/three --pairs=order --out=runs/three
+  mdmf compare --config=demo --config=demo:method=trx --config=demo:method=otam \\
+      --train=runs/three --pairs=order --out=runs/three
 
 Differences are those to the first entry. What is not given of the episodes is as in its
 settings. --config.SECTION.SETTING=VALUE changes every config given by --config.
@@ -23,7 +24,9 @@ and forest.svg; --from=FILE writes them again from a compare.json, without compu
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     add_entries(parser)
-    add_task(parser)
+    add_split(parser)
+    add_sizes(parser)
+    add_moved(parser)
     parser.add_argument("--out", metavar="DIR", help="folder to write the results to")
     parser.add_argument(
         "--train",

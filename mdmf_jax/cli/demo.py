@@ -1,4 +1,4 @@
-"""`python -m mdmf_jax demo`: folders of videos to try the other commands on."""
+"""`mdmf demo`: folders of videos to try the other commands on."""
 
 import argparse
 
@@ -6,13 +6,13 @@ SUMMARY = "Write small folders of labelled videos, to try fit, predict, search a
 DETAILS = """\
 example:
 
-  python -m mdmf_jax demo --out=demo
-  python -m mdmf_jax fit --support=demo/support --out=demo/model --clip=packaged:demo
-  python -m mdmf_jax evaluate --model=demo/model --videos=demo/test
+  mdmf demo --out=demo
+  mdmf fit --support=demo/support --out=demo/model --encoder=packaged:demo
+  mdmf evaluate --model=demo/model --videos=demo/test
 
 demo/support holds 3 videos of each of 5 classes, demo/test 10 others of these and of 3 more
 classes, demo/long a video of a minute, and demo/long.csv what that shows when. The classes are
-test classes: a run of train.py with configs/demo.py has not seen them.
+test classes: a run of mdmf train --config=demo has not seen them.
 """
 
 

@@ -1,4 +1,4 @@
-"""`python -m mdmf_jax doctor`: does everything work here, and if not, what to do."""
+"""`mdmf doctor`: does everything work here, and if not, what to do."""
 
 import argparse
 from collections.abc import Callable
@@ -12,8 +12,8 @@ SUMMARY = "Check the installation and the machine, and say how to mend what is w
 DETAILS = """\
 examples:
 
-  python -m mdmf_jax doctor
-  python -m mdmf_jax doctor --json
+  mdmf doctor
+  mdmf doctor --json
 
 Looks at versions, devices, memory, the video decoder, the folders that are written to, and runs
 a small model from pixels to labels. The exit code is 1 if there is a problem. Warnings are of

@@ -1,4 +1,4 @@
-"""`python -m mdmf_jax evaluate`: test a fitted model on labelled videos."""
+"""`mdmf evaluate`: test a fitted model on labelled videos."""
 
 import argparse
 
@@ -10,7 +10,7 @@ SUMMARY = "Test a model of the command fit on labelled videos: accuracy, 'unknow
 DETAILS = """\
 example (fit --help says where the model comes from):
 
-  python -m mdmf_jax evaluate --model=demo/model --videos=demo/test --json=demo/test.json
+  mdmf evaluate --model=demo/model --videos=demo/test --json=demo/test.json
 
 The folder holds a folder for each class; classes that the model does not know count as unknown.
 """

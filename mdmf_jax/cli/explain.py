@@ -1,4 +1,4 @@
-"""`python -m mdmf_jax explain`: why a video got its label, as a picture."""
+"""`mdmf explain`: why a video got its label, as a picture."""
 
 import argparse
 from pathlib import Path
@@ -10,7 +10,7 @@ SUMMARY = "Draw why a video got its label: alignment with the nearest class, pos
 DETAILS = """\
 example (fit --help says where the model comes from):
 
-  python -m mdmf_jax explain --model=demo/model demo/test/* --out=demo/explained
+  mdmf explain --model=demo/model demo/test/* --out=demo/explained
 
 VIDEO is a file, a folder of images, or a folder of videos. The folder of --out gets a picture of
 each as NAME.png and NAME.svg. Its panels show how similar the frames of the video (rows) are to

@@ -1,20 +1,21 @@
-"""`python -m mdmf_jax export`: a model for use elsewhere, as parameters or as programs."""
+"""`mdmf export`: a model for use elsewhere, as parameters or as programs."""
 
 import argparse
 
 from mdmf_jax import files
+from mdmf_jax.cli.task import add_moved_encoder
 from mdmf_jax.errors import ConfigError, WeightsError
 
 SUMMARY = "Write a model for use elsewhere: published parameter names, or programs of jax.export."
 DETAILS = """\
 examples (fit --help says where the models come from):
 
-  python -m mdmf_jax export runs/demo weights.safetensors
-  python -m mdmf_jax export --format=jax demo/model demo/exported
+  mdmf export runs/demo weights.safetensors
+  mdmf export --format=jax demo/model demo/exported
 
 The first writes the parameters of a checkpoint as the published code names them. The second
 writes a new folder that runs on CPUs, NVIDIA GPUs and TPUs with jax and numpy, without this
-package: MODEL is a folder of the command fit (its classes go along), a run of train.py, one of
+package: MODEL is a folder of the command fit (its classes go along), a run of train, one of
 its checkpoints, or a CLIP. docs/guide/export.md says how to use it.
 """
 
@@ -33,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="published",
         help="published (default): a .safetensors file; jax: a folder of programs",
     )
-    parser.add_argument("--clip", help="folder of the CLIP, if it has moved")
+    add_moved_encoder(parser)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -54,7 +55,7 @@ def _write_programs(options: argparse.Namespace) -> None:
 
     from mdmf_jax.export.writer import export_path
 
-    classes = export_path(options.checkpoint, options.file, encoder=options.clip)
+    classes = export_path(options.checkpoint, options.file, encoder=options.encoder)
     known = f"{len(classes)} classes" if classes else "no classes"
     print(f"wrote {options.file}: programs for cpu, cuda and tpu, {known}")
 
@@ -71,7 +72,7 @@ def _write_parameters(options: argparse.Namespace) -> None:
     from mdmf_jax.runs.published_checkpoint import read_checkpoint
     from mdmf_jax.weights.published import PUBLISHED
 
-    config, params = read_checkpoint(options.checkpoint, options.clip)
+    config, params = read_checkpoint(options.checkpoint, options.encoder)
     published = PUBLISHED[config.method]
     tensors = {n: np.asarray(x, order="C") for n, x in published.state_dict(params).items()}
     with files.whole_file(options.file, WeightsError) as temporary:

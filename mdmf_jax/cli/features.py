@@ -1,16 +1,16 @@
-"""`python -m mdmf_jax features`: encode the videos of a split ahead of evaluations."""
+"""`mdmf features`: encode the videos of a split ahead of evaluations."""
 
 import argparse
 
-from mdmf_jax.cli.old_flags import add_old_flag
-from mdmf_jax.data.protocols.protocol import SPLITS
+from mdmf_jax.cli.settings import add_config, config_of
+from mdmf_jax.cli.task import add_moved, add_split, task_of
 from mdmf_jax.errors import ConfigError
 
 SUMMARY = "Encode the videos of a split and store their features for later evaluations."
 DETAILS = """\
 examples:
-  python -m mdmf_jax features --checkpoint runs/mine
-  python -m mdmf_jax features --config configs/hmdb51.py --shard 3 --num-shards 8
+  mdmf features --checkpoint runs/mine
+  mdmf features --config hmdb51 --shard 3 --num-shards 8
 
 With shards each call encodes its own videos only, on any machine that sees the cache folder
 (--config.eval.feature_cache=DIR); evaluations find all of them together. What is there already is
@@ -22,15 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     add = parser.add_argument
     add("--checkpoint", metavar="RUN", help="a run's folder (its best checkpoint) or one in it")
-    add("--config", metavar="FILE", help="config file: encode with the CLIP as it is")
-    add("--split", choices=SPLITS, help="by default as in the config")
-    add_old_flag(parser, "--part", "--split", choices=SPLITS)
+    add_config(parser, "packaged config or config file: encode with the encoder as it is")
+    add_split(parser, "by default as in the config")
     add("--shard", type=int, default=0, metavar="I", help="number of the shard, from 0 (0)")
     add("--num-shards", type=int, default=1, metavar="N", help="number of shards (1)")
-    add("--clip", metavar="DIR", help="folder of the CLIP, if it has moved")
-    add("--data", metavar="DIR", help="folder of the videos, if it has moved")
+    add_moved(parser)
     add("--cache", metavar="DIR", help="folder of the features, instead of eval.feature_cache")
-    parser.set_defaults(takes_settings=True)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -65,13 +62,12 @@ def run(options: argparse.Namespace) -> None:
 def _opened(options: argparse.Namespace):
     """The model, its data and its parameters."""
     from mdmf_jax.evaluation.opened import open_checkpoint, open_untrained
-    from mdmf_jax.evaluation.task import Task, adapted
+    from mdmf_jax.evaluation.task import adapted
     from mdmf_jax.runs.evaluate import with_feature_cache
-    from mdmf_jax.runs.published_checkpoint import make_config
 
-    task = Task(encoder=options.clip, data=options.data)
-    if options.checkpoint:
+    task, config = task_of(options), config_of(options)
+    if config is None:
         opened = open_checkpoint(options.checkpoint, task)
     else:
-        opened = open_untrained(adapted(make_config(options.config, options.settings), task))
+        opened = open_untrained(adapted(config, task))
     return with_feature_cache(opened, options.cache) if options.cache else opened

@@ -1,22 +1,23 @@
-"""`python -m mdmf_jax fit`: learn classes from a few labelled videos."""
+"""`mdmf fit`: learn classes from a few labelled videos."""
 
 import argparse
 import time
 from collections.abc import Sequence
 
 from mdmf_jax.cli.models import add_strict, on_error, print_skipped, shown
+from mdmf_jax.cli.numbers import share
 from mdmf_jax.errors import ConfigError
 
 SUMMARY = "Learn classes from a few labelled videos: a folder with a folder for each class."
 DETAILS = """\
 example, with the small CLIP that comes with the package (demo writes the videos):
 
-  python -m mdmf_jax demo --out=demo
-  python -m mdmf_jax fit --support=demo/support --out=demo/model --clip=packaged:demo
+  mdmf demo --out=demo
+  mdmf fit --support=demo/support --out=demo/model --encoder=packaged:demo
 
-and, far better, with a run of python train.py --config=configs/demo.py --workdir=runs/demo:
+and, far better, with a run of mdmf train --config=demo --workdir=runs/demo:
 
-  python -m mdmf_jax fit --support=demo/support --out=demo/model --checkpoint=runs/demo
+  mdmf fit --support=demo/support --out=demo/model --checkpoint=runs/demo
 
 A video is a file or a folder of images: SUPPORT/CLASS/VIDEO. Classes may have any number of
 videos, from 1 on. The text that stands for a class is its folder's name in words, unless
@@ -29,10 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--support", required=True, metavar="DIR", help="the labelled videos")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the model")
     parser.add_argument(
-        "--checkpoint", metavar="RUN", help="a run of train.py (its best checkpoint) or one of it"
+        "--checkpoint", metavar="RUN", help="a run of train (its best checkpoint) or one of it"
     )
     parser.add_argument(
-        "--clip",
+        "--encoder",
         metavar="DIR",
         help="without --checkpoint, the CLIP to use; with it, where its CLIP lies if it has moved",
     )
@@ -49,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--target",
-        type=_share,
+        type=share,
         default=0.95,
         metavar="P",
         help="share of the videos of known classes to accept (default: 0.95)",
@@ -70,8 +71,8 @@ def run(options: argparse.Namespace) -> None:
     Raises:
       UserError: see `FewShotClassifier.fit`.
     """
-    if not (options.checkpoint or options.clip):
-        raise ConfigError("give --checkpoint=RUN, or --clip=DIR (--clip=packaged:demo to try)")
+    if not (options.checkpoint or options.encoder):
+        raise ConfigError("give --checkpoint=RUN, or --encoder=DIR (packaged:demo to try)")
     if options.checkpoint and options.method:
         raise ConfigError("--method is for a CLIP alone; a checkpoint has its own method")
     prompts = _prompts(options.prompt)
@@ -80,9 +81,9 @@ def run(options: argparse.Namespace) -> None:
 
     begun = time.monotonic()
     classifier = FewShotClassifier.from_pretrained(
-        options.checkpoint or options.clip,
+        options.checkpoint or options.encoder,
         options.method or "otam",
-        options.clip if options.checkpoint else None,
+        options.encoder if options.checkpoint else None,
         target=options.target,
     )
     classifier.fit(options.support, prompts=prompts, on_error=on_error(options))
@@ -114,13 +115,3 @@ def _prompts(items: Sequence[str]) -> dict[str, str]:
             raise ConfigError(f"--prompt is {item!r}; write --prompt='CLASS=its text'")
         prompts[name] = text.strip()
     return prompts
-
-
-def _share(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0 and at most 1")
-    return value

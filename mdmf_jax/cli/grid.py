@@ -1,16 +1,17 @@
-"""`python -m mdmf_jax grid`: accuracy for any number of classes and of shots."""
+"""`mdmf grid`: accuracy for any number of classes and of shots."""
 
 import argparse
-import re
 
-from mdmf_jax.cli.entries import add_entries, add_task, entries_of, task_of
+from mdmf_jax.cli.entries import add_entries, entries_of
+from mdmf_jax.cli.numbers import ranges
+from mdmf_jax.cli.task import add_moved, add_sizes, add_split, task_of
 from mdmf_jax.errors import ConfigError
 
 SUMMARY = "Accuracy of one method over a grid of ways and shots, from one feature pass."
 DETAILS = """\
 example:
 
-  python -m mdmf_jax grid --checkpoint=runs/demo --ways=5,10,16 --shots=1..10 --out=runs/demo/grid
+  mdmf grid --checkpoint=runs/demo --ways=5,10,16 --shots=1..10 --out=runs/demo/grid
 
 A list is written 1,2,5 or 1..10 or 5..20:5 (every fifth). Without --ways it is 5, 10, 15 and 20,
 as far as there are classes. The folder of --out gets grid.json, grid.md, grid.csv, grid.png and
@@ -21,7 +22,9 @@ grid.svg.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     add_entries(parser)
-    add_task(parser, "way", "shot")
+    add_split(parser)
+    add_sizes(parser, "queries", "episodes", "seed")
+    add_moved(parser)
     parser.add_argument("--ways", metavar="LIST", help="numbers of classes; by default 5..20:5")
     parser.add_argument(
         "--shots", metavar="LIST", help="numbers of support videos of a class; by default 1..10"
@@ -35,8 +38,8 @@ def run(options: argparse.Namespace) -> None:
     Raises:
       UserError: see `run_grid.grid`.
     """
-    ways = numbers(options.ways, "ways", 2) if options.ways else None
-    shots = numbers(options.shots, "shots", 1) if options.shots else tuple(range(1, 11))
+    ways = ranges(options.ways, "--ways", 2) if options.ways else None
+    shots = ranges(options.shots, "--shots", 1) if options.shots else tuple(range(1, 11))
     if len(options.entries) != 1:
         raise ConfigError("give one --checkpoint=RUN, or one --config=FILE")
     if not options.out:
@@ -45,22 +48,3 @@ def run(options: argparse.Namespace) -> None:
     from mdmf_jax.runs.grid import grid
 
     grid(entries_of(options)[0], task_of(options), ways, shots, options.out)
-
-
-def numbers(text: str, name: str, least: int) -> tuple[int, ...]:
-    """Ascending numbers of a list such as "1,2,5", "1..10" or "5..20:5".
-
-    Raises:
-      ConfigError: it is no such list, or holds a number below `least` or above 10,000.
-    """
-    found = set()
-    for item in text.split(","):
-        match = re.fullmatch(r"(\d{1,5})(?:\.\.(\d{1,5})(?::(\d{1,5}))?)?", item.strip())
-        first, last, step = (match[1], match[2] or match[1], match[3] or "1") if match else "000"
-        chosen = range(int(first), int(last) + 1, int(step) or 1)
-        if not chosen or not int(step) or chosen[0] < least or chosen[-1] > 10000:
-            raise ConfigError(
-                f"--{name}: {item!r} is wrong; write 1,2,5 or 1..10 or 5..20:5, from {least} on"
-            )
-        found |= set(chosen)
-    return tuple(sorted(found))

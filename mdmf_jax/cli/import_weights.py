@@ -1,4 +1,4 @@
-"""`python -m mdmf_jax import`: weights of other programs into folders that this one reads."""
+"""`mdmf import`: weights of other programs into folders that this one reads."""
 
 import argparse
 from collections.abc import Callable
@@ -6,18 +6,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mdmf_jax import files
+from mdmf_jax.cli.settings import add_config
 from mdmf_jax.errors import ConfigError, WeightsError
 
 if TYPE_CHECKING:
     from mdmf_jax.weights.sources import Source
 
 Writer = Callable[[Path], None]
+DEFAULTS = "common"  # the packaged config of all defaults
 
 SUMMARY = "Convert a CLIP, or a published CLIP-MDMF or CLIP-FSAR checkpoint."
 DETAILS = """\
+examples:
+
+  mdmf import ViT-B-16.pt weights/clip-vit-b16
+  mdmf import published.pt runs/published --encoder=weights/clip-vit-b16
+
 A CLIP becomes a folder for --config.encoder.path. A checkpoint of a few-shot method becomes a run's
-folder at step 0, for eval.py --checkpoint and train.py --workdir. Its settings are those of the
-config file; to fine-tune it, give here the settings that train.py will be given
+folder at step 0, for eval --checkpoint and train --workdir. Its settings are those of the config;
+to fine-tune it, give here the settings that train will be given
 (--config.train.freeze='("^encoder/",)').
 """
 
@@ -27,20 +34,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="SOURCE", help="file or folder to read")
     parser.add_argument("folder", metavar="DIR", help="folder to write; it must not exist yet")
     parser.add_argument(
-        "--clip", help="for a checkpoint: folder of the CLIP that it was trained from"
+        "--encoder",
+        metavar="DIR",
+        help="for a checkpoint: folder of the CLIP that it was trained from",
     )
     parser.add_argument(
         "--variant",
         choices=("reference", "corrected"),
         help="for a checkpoint: by default reference, or as --config says",
     )
-    parser.add_argument("--config", help="for a checkpoint: config file, as for train.py")
+    add_config(parser, "for a checkpoint: config, as for the command train")
     parser.add_argument(
         "--activation",
         choices=("quick_gelu", "gelu"),
         help="for a CLIP whose files do not say it: OpenAI's is quick_gelu",
     )
-    parser.set_defaults(takes_settings=True)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -63,7 +71,7 @@ def run(options: argparse.Namespace) -> None:
 def _clip(source: "Source", options: argparse.Namespace) -> tuple[Writer, str]:
     from mdmf_jax.weights.huggingface import save_clip
 
-    given = [f"--{name}" for name in ("clip", "variant", "config") if getattr(options, name)]
+    given = [f"--{name}" for name in ("encoder", "variant", "config") if getattr(options, name)]
     for argument in [*given, *options.settings]:
         raise ConfigError(f"{argument} is for checkpoints of a method, but SOURCE is a CLIP")
     advice = f"use it with --config.encoder.path={options.folder}"
@@ -71,11 +79,12 @@ def _clip(source: "Source", options: argparse.Namespace) -> tuple[Writer, str]:
 
 
 def _checkpoint(source: "Source", options: argparse.Namespace) -> tuple[Writer, str]:
+    from mdmf_jax.config.load import load_config
     from mdmf_jax.runs import published_checkpoint as checkpoint
     from mdmf_jax.weights.published import PUBLISHED, check_image_tower
 
     origin, published = options.source, PUBLISHED[source.method]
-    config = checkpoint.make_config(options.config, _settings(source, options))
+    config = load_config(options.config or DEFAULTS, _settings(source, options))
     clip = checkpoint.clip_config(config.encoder.path)
     check_image_tower(source.tensors, clip, origin=origin, clip_path=config.encoder.path)
     sized = ("--config.data.crop=", "--config.data.resize=")
@@ -83,12 +92,12 @@ def _checkpoint(source: "Source", options: argparse.Namespace) -> tuple[Writer, 
         config = checkpoint.fit_frames(config, clip)
     checkpoint.check_fit(config)
     params = published.load(source.tensors, clip, config.head, origin)
-    advice = f"test it with python eval.py --checkpoint={options.folder} --data=VIDEOS"
+    advice = f"test it with mdmf eval --checkpoint={options.folder} --data=VIDEOS"
     return lambda folder: checkpoint.write_checkpoint(folder, config, params), advice
 
 
 def _settings(source: "Source", options: argparse.Namespace) -> list[str]:
-    """The arguments for train.py that describe the checkpoint."""
+    """The settings that describe the checkpoint."""
     from mdmf_jax.models.methods.registry import METHODS
     from mdmf_jax.weights.published import fusion_sizes
 
@@ -98,7 +107,7 @@ def _settings(source: "Source", options: argparse.Namespace) -> list[str]:
             f"{options.source}: this version has no method {method} that would use it"
         )
     variant = options.variant or (None if options.config else "reference")
-    known = {"method": method, "variant": variant, "encoder.path": options.clip}
+    known = {"method": method, "variant": variant, "encoder.path": options.encoder}
     known |= {f"{method}.{name}": size for name, size in fusion_sizes(source.tensors).items()}
     return [
         *options.settings,

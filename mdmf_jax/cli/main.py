@@ -1,24 +1,24 @@
-"""The commands of `python -m mdmf_jax`.
+"""The commands of `mdmf` (or `mdmf`).
 
-A command is a module with `SUMMARY`, `add_arguments(parser)` and `run(options)`, which returns
-the exit code if it is not 0. Such modules import what costs time (jax and all that needs it)
-only inside `run`.
+A command is a module with `SUMMARY`, `DETAILS` (with an example), `add_arguments(parser)` and
+`run(options)`, which returns the exit code if it is not 0. Such modules import what costs time
+(jax, numpy and all that needs them) only inside `run`.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import NoReturn
 
 from absl import logging
 
+import mdmf_jax
 from mdmf_jax.cli import (
     bench,
     compare,
     demo,
     doctor,
     evaluate_model,
+    evaluate_run,
     explain,
     export_weights,
     features,
@@ -30,11 +30,17 @@ from mdmf_jax.cli import (
     report,
     search,
     splits,
+    train,
 )
-from mdmf_jax.errors import ConfigError, UserError
+from mdmf_jax.cli import (
+    parser as parsers,
+)
+from mdmf_jax.errors import Stopped, UserError
 from mdmf_jax.training import compilation_cache
 
 COMMANDS = {
+    "train": train,
+    "eval": evaluate_run,
     "import": import_weights,
     "export": export_weights,
     "splits": splits,
@@ -52,11 +58,8 @@ COMMANDS = {
     "explain": explain,
     "report": report,
 }
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message} (see {self.prog} --help)")
+WRONG = 2  # exit code of a UserError
+STOPPED = 143  # of Stopped: 128 + SIGTERM, as of a program that the signal ends
 
 
 def entry() -> int:
@@ -67,46 +70,39 @@ def entry() -> int:
 def main(argv: Sequence[str]) -> int:
     """Runs a command line (without the program's name); returns the exit code.
 
-    A UserError becomes one line on stderr and exit code 2.
+    A UserError becomes one line on stderr and exit code 2, a Stopped one and exit code 143.
     """
     try:
-        options = _parse(argv)
+        options = parse(argv)
         logging.set_verbosity(logging.ERROR)
         compilation_cache.switch_on()
-        code = options.run(options)
+        return options.run(options) or 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
-    return code or 0
+        return WRONG
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        return STOPPED
 
 
-def _parse(argv: Sequence[str]) -> argparse.Namespace:
-    """The command's options; `settings` holds arguments such as --config.train.steps=10."""
-    options, rest = _parser().parse_known_args(argv)
-    settings = [text for text in rest if text.startswith("--config.") and "=" in text]
-    unknown = [text for text in rest if text not in settings or not options.takes_settings]
-    if unknown:
-        raise ConfigError(f"unknown argument {unknown[0]!r} (see python -m mdmf_jax --help)")
-    options.settings = settings
-    return options
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The options of a command line; `run(options)` does what it asks for.
+
+    Raises:
+      ConfigError: it is wrong.
+    """
+    return parsers.parse(make_parser(), argv)
 
 
-def _program() -> str:
-    """How the program was called."""
-    return "mdmf" if Path(sys.argv[0]).stem == "mdmf" else "python -m mdmf_jax"
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog=_program(), description="Few-shot action recognition.")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+def make_parser() -> parsers.Parser:
+    """The parser of all commands."""
+    parser = parsers.Parser(prog="mdmf", description="Few-shot action recognition in video.")
+    version = f"mdmf_jax {mdmf_jax.__version__}"
+    parser.add_argument("--version", action="version", version=version)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, module in COMMANDS.items():
         command = commands.add_parser(
-            name,
-            help=module.SUMMARY,
-            description=module.SUMMARY,
-            epilog=getattr(module, "DETAILS", None),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
+            name, help=module.SUMMARY, description=module.SUMMARY, epilog=module.DETAILS
         )
         command.set_defaults(run=module.run, takes_settings=False)
         module.add_arguments(command)

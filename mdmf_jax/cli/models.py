@@ -43,14 +43,3 @@ def shown(text: object) -> str:
     from rich.markup import escape
 
     return escape(str(UserError(str(text))))
-
-
-def positive(text: str) -> float:
-    """A type for argparse: a number above 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
-    return value

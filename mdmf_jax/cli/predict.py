@@ -1,4 +1,4 @@
-"""`python -m mdmf_jax predict`: label videos with a fitted model."""
+"""`mdmf predict`: label videos with a fitted model."""
 
 import argparse
 from pathlib import Path
@@ -11,7 +11,7 @@ SUMMARY = "Label videos with a model of the command fit; 'unknown' where no clas
 DETAILS = """\
 example (fit --help says where the model comes from):
 
-  python -m mdmf_jax predict --model=demo/model demo/test/* --csv=demo/labels.csv
+  mdmf predict --model=demo/model demo/test/* --csv=demo/labels.csv
 
 VIDEO is a file, a folder of images, or a folder of videos. Each gets a line: video, label,
 probability of the nearest class, score (the threshold is in MODEL/model.json). A video that

@@ -1,4 +1,4 @@
-"""`python -m mdmf_jax prepare`: videos into shards of JPEG frames, which load much faster."""
+"""`mdmf prepare`: videos into shards of JPEG frames, which load much faster."""
 
 import argparse
 import os
@@ -6,8 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mdmf_jax.cli.old_flags import add_old_flag
-from mdmf_jax.errors import ConfigError, DataError
+from mdmf_jax.errors import DataError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,9 +19,9 @@ STOPPED = 130  # exit code after Ctrl-C, as of programs that the signal ends
 SUMMARY = "Decode videos once, into a folder that loads several times faster."
 DETAILS = """\
 examples:
-  python -m mdmf_jax prepare --videos hmdb51 --protocol hmdb51_arn --out hmdb51_prepared
-  python -m mdmf_jax prepare --videos mine --protocol folders --out mine_prepared
-  python train.py --config=configs/hmdb51.py --config.data.root=hmdb51_prepared
+  mdmf prepare --videos hmdb51 --protocol hmdb51_arn --out hmdb51_prepared
+  mdmf prepare --videos mine --protocol folders --out mine_prepared
+  mdmf train --config=hmdb51 --config.data.root=hmdb51_prepared
 
 Stop it at any time; the same command goes on where it was. DIR/failed.csv lists the videos that
 were left out, with the reason.
@@ -35,10 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--videos", required=True, metavar="DIR", help="folder of video files or frame folders")
     add(
         "--protocol",
+        required=True,
         metavar="NAME",
-        help="see python -m mdmf_jax splits list; or folders: one's own classes (required)",
+        help="see mdmf splits list; or folders: one's own classes",
     )
-    add_old_flag(parser, "--split", "--protocol")
     add("--out", required=True, metavar="DIR", help="folder to write, or to go on with")
     add("--lists", default="", metavar="DIR", help="folder of list files, one for each split")
     add("--size", type=int, default=256, help="short side of the images, pixels (256)")
@@ -74,8 +73,6 @@ def run(options: argparse.Namespace) -> int:
     from mdmf_jax.data.prepare.expected import load_expected
     from mdmf_jax.data.prepare.run import prepare
 
-    if options.protocol is None:
-        raise ConfigError("--protocol is missing; give the name of a protocol, or folders")
     expected = load_expected(options.videos, options.protocol, options.lists)
     limits = Limits(options.timeout, options.memory_limit, options.min_frames, options.max_frames)
     try:

@@ -1,29 +1,25 @@
-"""`python -m mdmf_jax report`: an evaluation or a comparison as one HTML file."""
+"""`mdmf report`: an evaluation or a comparison as one HTML file."""
 
 import argparse
 from pathlib import Path
 
 from mdmf_jax import files
-from mdmf_jax.cli.entries import number
+from mdmf_jax.cli.numbers import whole
+from mdmf_jax.cli.task import add_moved, add_sizes, task_of
 from mdmf_jax.errors import ConfigError, DataError
 
 SUMMARY = "Write an evaluation or a comparison as one HTML file that needs nothing else."
 DETAILS = """\
 example: a short run on the demo, and its report
 
-  python train.py --config=configs/demo.py --workdir=runs/short --config.train.steps=20
-  python -m mdmf_jax report runs/short --out=runs/short/report.html
+  mdmf train --config=demo --workdir=runs/short --config.train.steps=20
+  mdmf report runs/short --out=runs/short/report.html
 
-SOURCE is the folder of a run, a file that eval.py wrote, or a compare.json. Accuracies are taken
+SOURCE is the folder of a run, a file that eval wrote, or a compare.json. Accuracies are taken
 from there. Confusions, the hardest episodes, prompts and views need answers to single episodes:
 these are given again by the checkpoint, to the first --episodes episodes of the task.
 --numbers-only leaves this out, and then neither checkpoint nor videos are needed.
 """
-_SIZES = {
-    "way": (2, "classes of an episode"),
-    "shot": (1, "support videos of a class"),
-    "episodes": (1, "episodes to look into (1,000)"),
-}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,10 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--numbers-only", action="store_true", help="nothing that needs answers to be given again"
     )
-    for name, (least, words) in _SIZES.items():
-        parser.add_argument(f"--{name}", type=number(least), metavar="N", help=words)
-    parser.add_argument("--clip", metavar="DIR", help="folder of the CLIP, if it has moved")
-    parser.add_argument("--data", metavar="DIR", help="folder of the videos, if it has moved")
+    add_sizes(parser, "way", "shot")
+    parser.add_argument(
+        "--episodes", type=whole(1), metavar="N", help="episodes to look into (1,000)"
+    )
+    add_moved(parser)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -87,17 +84,10 @@ def _looked_into(evaluation, options: argparse.Namespace):
     if options.numbers_only:
         return None, None
 
-    from mdmf_jax.evaluation.task import Task
     from mdmf_jax.report.analysis import EPISODES, analyse
     from mdmf_jax.report.sources import load, task_sizes
 
-    task = Task(
-        way=options.way,
-        shot=options.shot,
-        episodes=options.episodes,
-        encoder=options.clip,
-        data=options.data,
-    )
+    task = task_of(options)
     opened = load(evaluation, task)
     analysis = analyse(opened, task_sizes(evaluation, task, EPISODES))
     return analysis, opened.config.head

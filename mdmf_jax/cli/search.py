@@ -1,14 +1,15 @@
-"""`python -m mdmf_jax search`: find the classes of a fitted model in long videos."""
+"""`mdmf search`: find the classes of a fitted model in long videos."""
 
 import argparse
 
-from mdmf_jax.cli.models import add_model, positive
+from mdmf_jax.cli.models import add_model
+from mdmf_jax.cli.numbers import positive
 
 SUMMARY = "Find the classes of a model in long videos: spans with start, end, label and score."
 DETAILS = """\
 example (fit --help says where the model comes from):
 
-  python -m mdmf_jax search --model=demo/model --videos=demo/long --out=demo/spans.csv
+  mdmf search --model=demo/model --videos=demo/long --out=demo/spans.csv
 
 The window should be about as long as one action. The CSV has a line for each span, times in
 seconds. What is done is kept in spans.csv.jsonl, video by video: started again, the command

@@ -1,10 +1,10 @@
-"""`python -m mdmf_jax splits`: the classes and videos of the few-shot protocols."""
+"""`mdmf splits`: the classes and videos of the few-shot protocols."""
 
 import argparse
 from operator import ne
 from typing import TYPE_CHECKING
 
-from mdmf_jax.cli.old_flags import add_old_flag
+from mdmf_jax.cli.task import add_split
 from mdmf_jax.data.protocols.protocol import SPLITS
 
 if TYPE_CHECKING:
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 SUMMARY = "Show the few-shot protocols; check, convert and download their list files."
 DETAILS = """\
-python -m mdmf_jax splits list
-python -m mdmf_jax splits show hmdb51_arn --split test
-python -m mdmf_jax splits fetch kinetics_cmn --out lists/kinetics
-python -m mdmf_jax splits verify kinetics_cmn lists/kinetics/*.txt --videos /data/kinetics
-python -m mdmf_jax splits import ssv2_cmn test_few_shot.txt --out lists/ssv2_small
-python -m mdmf_jax splits draw /data/own --seed 0 --out lists/own
+mdmf splits list
+mdmf splits show hmdb51_arn --split test
+mdmf splits fetch kinetics_cmn --out lists/kinetics
+mdmf splits verify kinetics_cmn lists/kinetics/*.txt --videos /data/kinetics
+mdmf splits import ssv2_cmn test_few_shot.txt --out lists/ssv2_small
+mdmf splits draw /data/own --seed 0 --out lists/own
 """
 PIPE_WIDTH = 200
 
@@ -29,17 +29,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
 
     def add(name: str, text: str, protocol: bool = True, files: bool = False):
-        action = actions.add_parser(name, help=text, description=text, allow_abbrev=False)
+        action = actions.add_parser(name, help=text, description=text)
         if protocol:
             action.add_argument("protocol", metavar="NAME", help="name of the protocol")
         if files:
             action.add_argument("files", metavar="FILE", nargs="+", help="list file")
-            _add_split(action, "split that FILE is for")
+            add_split(action, "split that FILE is for")
         return action
 
     add("list", "The protocols and their numbers of classes and videos.", protocol=False)
     show = add("show", "Classes, prompts and known list files of a protocol.")
-    _add_split(show, "only this split")
+    add_split(show, "only this split")
     verify = add("verify", "Say what list files are and what differs (exit code 1).", files=True)
     verify.add_argument(
         "--against",
@@ -57,7 +57,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     draw.add_argument("root", metavar="VIDEOS", help="folder with a folder for each class")
     draw.add_argument("--seed", type=int, default=0)
     draw.add_argument("--shares", default="0.6,0.2,0.2", help="of train, val and test")
-    add_old_flag(draw, "--parts", "--shares")
     draw.add_argument("--frames", action="store_true", help="videos are folders of images")
     for action in (convert, fetch, draw):
         action.add_argument("--out", metavar="DIR", required=True, help="folder for the lists")
@@ -68,11 +67,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             default="official",
             help="classes as the protocol's folder names, or in words",
         )
-
-
-def _add_split(action: argparse.ArgumentParser, text: str) -> None:
-    action.add_argument("--split", choices=SPLITS, help=text)
-    add_old_flag(action, "--part", "--split", choices=SPLITS)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -1,6 +1,6 @@
 """Parameters of a published model as a checkpoint of this program, and back."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 
 from mdmf_jax.config.config import Config
-from mdmf_jax.config.load import CONFIGS, load_config
 from mdmf_jax.errors import ConfigError
 from mdmf_jax.model import FewShotModel, Params
 from mdmf_jax.models.encoders.clip.config import CLIPConfig
@@ -22,22 +21,8 @@ from mdmf_jax.weights.huggingface import load_clip
 from mdmf_jax.weights.pretrained import PACKAGED
 from mdmf_jax.weights.published import PUBLISHED
 
-DEFAULTS = CONFIGS / "common.py"
 # Short side of the frames for each pixel of the crop, as published: 256 for 224.
 RESIZE, CROP = 256, 224
-
-
-def make_config(file: str | None, settings: Sequence[str]) -> Config:
-    """The settings that train.py would have with --config=FILE and further arguments.
-
-    Args:
-        file: config file; None takes the defaults.
-        settings: arguments such as "--config.train.steps=10"; later ones win.
-
-    Raises:
-        ConfigError: an unknown setting or file, or a bad value.
-    """
-    return load_config(file or str(DEFAULTS), settings)
 
 
 def clip_config(path: str) -> CLIPConfig:
@@ -47,7 +32,7 @@ def clip_config(path: str) -> CLIPConfig:
         UserError: there is none, or it is damaged.
     """
     if not path:
-        raise ConfigError("--clip is missing: the folder of the CLIP of this checkpoint")
+        raise ConfigError("--encoder is missing: the folder of the CLIP of this checkpoint")
     return load_clip(PACKAGED[path]() if path in PACKAGED else Path(path)).config
 
 

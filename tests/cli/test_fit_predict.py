@@ -32,14 +32,18 @@ def folders(videos, tmp_path_factory):
 @pytest.fixture(scope="module")
 def model(folders, clip_folder):
     out = folders / "model"
-    argv = ["fit", f"--support={folders / 'support'}", f"--out={out}", f"--clip={clip_folder}"]
+    argv = ["fit", f"--support={folders / 'support'}", f"--out={out}", f"--encoder={clip_folder}"]
     prompt = "--prompt=test_red_box=something crimson"
     assert cli.main([*argv, "--method=mean_pool", "--target=0.9", prompt]) == 0
     return out
 
 
 def test_fit_names_every_bad_file_and_goes_on(folders, clip_folder, tmp_path, capsys):
-    argv = [f"--support={folders / 'support'}", f"--out={tmp_path / 'm'}", f"--clip={clip_folder}"]
+    argv = [
+        f"--support={folders / 'support'}",
+        f"--out={tmp_path / 'm'}",
+        f"--encoder={clip_folder}",
+    ]
     assert cli.main(["fit", *argv, "--method=mean_pool"]) == 0
     printed = capsys.readouterr()
     lines = printed.err.splitlines()
@@ -129,16 +133,16 @@ def test_search_goes_on_where_it_stopped(model, folders, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["fit", "--support=x", "--out=y"], "give --checkpoint=RUN, or --clip=DIR"),
+        (["fit", "--support=x", "--out=y"], "give --checkpoint=RUN, or --encoder=DIR"),
         (["fit", "--support=x", "--out=y", "--checkpoint=z", "--method=otam"], "--method is for"),
         (
-            ["fit", "--support=x", "--out=y", "--clip=z", "--target=1.5"],
-            "argument --target: '1.5' is no number above 0",
+            ["fit", "--support=x", "--out=y", "--encoder=z", "--target=1.5"],
+            "argument --target: '1.5' is not a number above 0",
         ),
-        (["fit", "--support=x", "--out=y", "--clip=z", "--prompt=a"], "--prompt is 'a'"),
+        (["fit", "--support=x", "--out=y", "--encoder=z", "--prompt=a"], "--prompt is 'a'"),
         (
             ["search", "--model=x", "--videos=y", "--out=z", "--window=0"],
-            "argument --window: '0' is no number above 0",
+            "argument --window: '0' is not a number above 0",
         ),
         (["predict", "--model=x"], "required: VIDEO"),
     ],
@@ -155,7 +159,7 @@ def test_names_are_shown_as_text(clip_folder, folders, tmp_path, capsys):
         (support / name).mkdir(parents=True)
         video = folders / "test" / f"test_{colour}_box" / "2.mp4"
         (support / name / "a.mp4").write_bytes(video.read_bytes())
-    argv = [f"--support={support}", f"--out={tmp_path / 'm'}", f"--clip={clip_folder}"]
+    argv = [f"--support={support}", f"--out={tmp_path / 'm'}", f"--encoder={clip_folder}"]
     assert cli.main(["fit", *argv, "--method=mean_pool"]) == 0
     assert cli.main(["evaluate", f"--model={tmp_path / 'm'}", f"--videos={support}"]) == 0
     assert cli.main(["predict", f"--model={tmp_path / 'm'}", *map(str, support.iterdir())]) == 0

@@ -11,7 +11,7 @@ from rich.console import Console
 from safetensors.numpy import load_file, save_file
 from torch_writer import write_state_dict
 
-import train as train_program
+from mdmf_jax.cli import main as cli
 from mdmf_jax.models.methods import registry as methods
 from mdmf_jax.runs.evaluate import Task, evaluate
 from mdmf_jax.runs.published_checkpoint import read_checkpoint
@@ -31,7 +31,7 @@ def published(tmp_path, mdmf_tensors):
 @pytest.fixture
 def imported(command, published, clip_folder, tmp_path):
     folder = tmp_path / "imported"
-    printed = command("import", published, folder, "--clip", clip_folder)
+    printed = command("import", published, folder, "--encoder", clip_folder)
     assert "CLIP-MDMF checkpoint" in printed and f"--checkpoint={folder}" in printed
     return folder
 
@@ -76,7 +76,7 @@ def test_training_goes_on(command, published, repository, tiny, tmp_path, capsys
     command("import", published, folder, *flags)
     before = read_checkpoint(folder)[1]
 
-    assert train_program.run(["train.py", *flags, f"--workdir={folder}"]) == 0
+    assert cli.main(["train", *flags, f"--workdir={folder}"]) == 0
     assert "continuing after step 0" in capsys.readouterr().out
     with Checkpoints(folder / FOLDER) as checkpoints:
         assert checkpoints.latest() == 2
@@ -97,7 +97,7 @@ def test_export_and_back(command, imported, clip_folder, mdmf_tensors, tmp_path)
         np.testing.assert_array_equal(tensor, mdmf_tensors[name])
     assert file.stat().st_mode & 0o777 == imported.stat().st_mode & 0o666
 
-    command("import", file, again, "--clip", clip_folder, "--variant=corrected")
+    command("import", file, again, "--encoder", clip_folder, "--variant=corrected")
     (_, one), (config, other) = read_checkpoint(imported), read_checkpoint(again)
     jax.tree.map(np.testing.assert_array_equal, one, other)
     assert (config.variant, config.head.text_token) == ("corrected", "text")
@@ -123,19 +123,21 @@ def test_mistakes(fails, published, clip_folder, mdmf_tensors, tmp_path):
         assert not folder.exists()
         return said
 
-    assert "--clip is missing" in message()
-    assert "absent: no such folder" in message("--clip=absent")
+    assert "--encoder is missing" in message()
+    assert "absent: no such folder" in message("--encoder=absent")
     wide = "num_hidden_layers 1 and 4, image_size 16 and 32"
-    assert wide in message("--clip=packaged:demo")
-    assert "data.crop is 12" in message("--clip", clip_folder, "--config.data.crop=12")
-    assert "unknown setting mdmf.dpeth" in message("--clip", clip_folder, "--config.mdmf.dpeth=2")
-    assert "mdmf.heads is 3" in message("--clip", clip_folder, "--config.mdmf.heads=3")
-    assert "--activation=gelu" in message("--clip", clip_folder, "--activation=gelu")
+    assert wide in message("--encoder=packaged:demo")
+    assert "data.crop is 12" in message("--encoder", clip_folder, "--config.data.crop=12")
+    assert "unknown setting mdmf.dpeth" in message(
+        "--encoder", clip_folder, "--config.mdmf.dpeth=2"
+    )
+    assert "mdmf.heads is 3" in message("--encoder", clip_folder, "--config.mdmf.heads=3")
+    assert "--activation=gelu" in message("--encoder", clip_folder, "--activation=gelu")
     assert "config file 'absent.py' does not exist" in message("--config=absent.py")
 
     (tmp_path / "full").mkdir()
     (tmp_path / "full/x").touch()
-    said = fails("import", published, tmp_path / "full", "--clip", clip_folder)
+    said = fails("import", published, tmp_path / "full", "--encoder", clip_folder)
     assert "exists already" in said
     some = {name: x.copy() for name, x in mdmf_tensors.items() if name != "scale"}
     save_file(some, tmp_path / "x.safetensors")
@@ -144,7 +146,7 @@ def test_mistakes(fails, published, clip_folder, mdmf_tensors, tmp_path):
 
 def test_a_method_that_this_version_does_not_have(fails, monkeypatch, published, tmp_path):
     monkeypatch.delitem(methods.METHODS, "mdmf")
-    said = fails("import", published, tmp_path / "new", "--clip=x")
+    said = fails("import", published, tmp_path / "new", "--encoder=x")
     assert "this version has no method mdmf" in said
 
 
@@ -152,7 +154,7 @@ def test_missing_tensors_are_all_named(fails, mdmf_tensors, clip_folder, tmp_pat
     gone = ["backbone.ln_post.bias", "context2.layers.0.0.norm.bias"]
     some = {name: x.copy() for name, x in mdmf_tensors.items() if name not in gone}
     save_file(some, tmp_path / "x.safetensors")
-    said = fails("import", tmp_path / "x.safetensors", tmp_path / "new", "--clip", clip_folder)
+    said = fails("import", tmp_path / "x.safetensors", tmp_path / "new", "--encoder", clip_folder)
     assert said.endswith("; ".join(f"missing tensor {name}" for name in gone))
     assert not (tmp_path / "new").exists()
 

@@ -118,7 +118,7 @@ def test_mistakes(fails, openai_tensors, clip_folder, tmp_path):
     folder, path = tmp_path / "clip", tmp_path / "x.pt"
     write_state_dict(path, openai_tensors)
     assert "add --activation=quick_gelu" in fails("import", path, folder)
-    assert "SOURCE is a CLIP" in fails("import", clip_folder, folder, "--clip=x")
+    assert "SOURCE is a CLIP" in fails("import", clip_folder, folder, "--encoder=x")
     said = fails("import", clip_folder, folder, "--config.seed=3")
     assert said == "--config.seed=3 is for checkpoints of a method, but SOURCE is a CLIP"
     assert "says its activation" in fails("import", clip_folder, folder, "--activation=gelu")

@@ -30,7 +30,7 @@ def imported(command, clip_fsar_tensors, clip_folder, tmp_path):
     path = write_state_dict(tmp_path / "checkpoint.pyth", names, "model_state")
     folder = tmp_path / "imported"
     settings = ["--config.clip_fsar.at_test=combined", "--config.clip_fsar.merge_before=True"]
-    printed = command("import", path, folder, "--clip", clip_folder, *settings)
+    printed = command("import", path, folder, "--encoder", clip_folder, *settings)
     assert "CLIP-FSAR checkpoint" in printed and f"--checkpoint={folder}" in printed
     return folder
 

@@ -39,7 +39,7 @@ def imported(command, clip, mdmf_resnet_tensors, tmp_path):
     names = {n.replace("backbone.", "backbone.module."): x for n, x in mdmf_resnet_tensors.items()}
     path = write_state_dict(tmp_path / "checkpoint.pt", names, "model_state_dict")
     folder = tmp_path / "imported"
-    assert "CLIP-MDMF checkpoint" in command("import", path, folder, "--clip", clip)
+    assert "CLIP-MDMF checkpoint" in command("import", path, folder, "--encoder", clip)
     return folder
 
 
@@ -105,12 +105,12 @@ def test_export(command, imported, mdmf_resnet_tensors, tmp_path):
 def test_mistakes(fails, clip, clip_folder, mdmf_resnet_tensors, tmp_path):
     path, folder = tmp_path / "x.safetensors", tmp_path / "new"
     save_file(mdmf_resnet_tensors, path)
-    assert "one is a ResNet" in fails("import", path, folder, "--clip", clip_folder)
-    said = fails("import", path, folder, "--clip", clip, "--config.data.crop=64")
+    assert "one is a ResNet" in fails("import", path, folder, "--encoder", clip_folder)
+    said = fails("import", path, folder, "--encoder", clip, "--config.data.crop=64")
     assert "data.crop is 64, but the CLIP in" in said and "images of 32 pixels" in said
     described = json.loads((clip / "config.json").read_text())
     described["vision_config"]["image_size"] = 64
     (clip / "config.json").write_text(json.dumps(described))
-    said = fails("import", path, folder, "--clip", clip)
+    said = fails("import", path, folder, "--encoder", clip)
     assert "visual.attnpool.positional_embedding has shape (2, 64), expected (5, 64)" in said
     assert not folder.exists()

@@ -39,7 +39,7 @@ def commands(page: Path) -> list[list[str]]:
 def test_commands_and_their_options_exist(page):
     assert commands(page)
     for arguments in commands(page):
-        assert cli._parse(arguments).run  # an unknown command or option is an error
+        assert cli.parse(arguments).run  # an unknown command or option is an error
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

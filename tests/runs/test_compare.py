@@ -8,9 +8,10 @@ import pytest
 from mdmf_jax.runs.experiment import Experiment
 
 from mdmf_jax.cli import main as cli
-from mdmf_jax.cli.entries import read_config, split_name
-from mdmf_jax.cli.grid import numbers
+from mdmf_jax.cli.entries import split_name
+from mdmf_jax.cli.numbers import ranges
 from mdmf_jax.config.config import from_config_dict
+from mdmf_jax.config.load import load_config, split_text
 from mdmf_jax.runs.published_checkpoint import write_checkpoint
 
 CONFIG = """
@@ -251,8 +252,8 @@ def test_names_of_entries(text, expected):
 
 def test_settings_of_one_entry_may_be_tuples(config_file):
     text = f"{config_file}:method=trx,trx.cardinalities=(1,3),trx.width=8"
-    config, own = read_config(text, ["--config.trx.width=4", "--config.seed=3"])
-    assert own == ["trx.cardinalities=(1,3)", "trx.width=8"]
+    config = load_config(text, ["--config.trx.width=4", "--config.seed=3"])
+    assert split_text(text)[2] == ["trx.cardinalities=(1,3)", "trx.width=8"]
     assert (config.head.cardinalities, config.head.width, config.seed) == ((1, 3), 8, 3)
 
 
@@ -261,7 +262,7 @@ def test_settings_of_one_entry_may_be_tuples(config_file):
     [("5", (5,)), ("2..4,9", (2, 3, 4, 9)), ("5..20:5", (5, 10, 15, 20)), ("3,2,3", (2, 3))],
 )
 def test_lists_of_numbers(text, expected):
-    assert numbers(text, "ways", 2) == expected
+    assert ranges(text, "--ways", 2) == expected
 
 
 @pytest.mark.parametrize(

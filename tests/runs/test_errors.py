@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-import eval as eval_program
-import train as train_program
+from mdmf_jax.cli.main import main
 from mdmf_jax.data.demo.store import encode_mp4
 
 # ml_collections loads config files by a method that Python has deprecated.
@@ -31,10 +30,10 @@ def arguments(repository, tiny):
 
 @pytest.fixture
 def fails(capsys, tmp_path):
-    """Runs a program that must fail, and returns its error message."""
+    """Runs a command that must fail, and returns its error message."""
 
-    def run(program, *args):
-        code = program.run([program.__name__ + ".py", *args])
+    def run(command, *args):
+        code = main([command, *args])
         printed = capsys.readouterr()
         assert code == 2
         assert printed.err.startswith("error: ")
@@ -45,14 +44,14 @@ def fails(capsys, tmp_path):
 
 
 def train_fails(fails, args, folder):
-    return fails(train_program, *args, f"--workdir={folder}")
+    return fails("train", *args, f"--workdir={folder}")
 
 
 COMMAND_LINES = {
     "unknown section": (["--config.trian.steps=3"], "unknown setting trian (did you mean train?)"),
     "unknown setting": (["--config.train.stpes=3"], "known in train: cached_clips, decay_at"),
     "not a section": (["--config.seed.x=3"], "unknown setting seed.x"),
-    "unknown flag": (["--workdri=x"], "Unknown command line flag 'workdri'"),
+    "unknown flag": (["--workdri=x"], "unknown argument '--workdri'; did you mean --workdir?"),
     "stray argument": (["now"], "unexpected argument 'now'"),
     "wrong type": (["--config.train.steps=many"], "--config.train.steps=many"),
     "bad value": (["--config.train.steps=-1"], "train.steps is -1; it must be at least 0"),
@@ -84,7 +83,7 @@ def test_command_line(fails, arguments, tmp_path, case):
         ([], "--config is missing"),
         (["--config=absent.py"], "config file 'absent.py' does not exist"),
         (["--config", "absent.py"], "config file 'absent.py' does not exist"),
-        (["--config.seed=1"], "--config.seed=1 must come after --config=FILE"),
+        (["--config.seed=1"], "--config.seed=1 changes a config; give --config=CONFIG, too"),
     ],
 )
 def test_config_file(fails, tmp_path, args, message):
@@ -97,7 +96,7 @@ def test_config_argument(fails, arguments, tmp_path):
 
 
 def test_workdir_is_needed(fails, arguments):
-    assert "--workdir is missing" in fails(train_program, *arguments())
+    assert "--workdir is missing" in fails("train", *arguments())
 
 
 @pytest.mark.parametrize("kind", ["damaged", "short"])
@@ -142,7 +141,7 @@ def test_damaged_checkpoint(fails, arguments, finished_run, tmp_path):
         path.write_bytes(b"")
     message = train_fails(fails, arguments(), tmp_path / "run")
     assert "is damaged" in message
-    assert "is damaged" in fails(eval_program, f"--checkpoint={tmp_path / 'run'}")
+    assert "is damaged" in fails("eval", f"--checkpoint={tmp_path / 'run'}")
 
 
 @pytest.mark.parametrize(
@@ -151,25 +150,27 @@ def test_damaged_checkpoint(fails, arguments, finished_run, tmp_path):
         ([], "give --checkpoint=FOLDER, or --config=FILE"),
         (["--checkpoint=absent"], "absent: no such folder"),
         (["--checkpoint={run}", "--way=9"], "test: has 3 classes, 9-way episodes need 9"),
-        (["--checkpoint={run}", "--way=1"], "--way=1"),
-        (["--checkpoint={run}", "--split=all"], "--split=all"),
-        (["--checkpoint={run}", "--shots=5"], "Unknown command line flag 'shots'"),
+        (["--checkpoint={run}", "--way=1"], "argument --way: '1' is not a whole number from 2 on"),
+        (["--checkpoint={run}", "--split=all"], "argument --split: invalid choice: 'all'"),
+        (["--checkpoint={run}", "--shots=5"], "unknown argument '--shots'; did you mean --shot?"),
         (["--checkpoint={run}", "--data=absent"], "absent"),
         (["--checkpoint={run}/tensorboard"], "holds no checkpoint"),
     ],
 )
 def test_eval(fails, finished_run, args, message):
     filled = [arg.format(run=finished_run.folder) for arg in args]
-    assert message in fails(eval_program, *filled)
+    assert message in fails("eval", *filled)
 
 
 def test_eval_checks_a_config_against_the_checkpoint(fails, arguments, finished_run):
     args = [f"--checkpoint={finished_run.folder}", *arguments(seed=5)]
-    assert "seed: 0 -> 5" in fails(eval_program, *args)
+    assert "seed: 0 -> 5" in fails("eval", *args)
 
 
 def test_help(capsys):
-    assert train_program.run(["train.py", "--help"]) == 0
+    with pytest.raises(SystemExit) as done:
+        main(["train", "--help"])
+    assert done.value.code == 0
     assert "--workdir" in capsys.readouterr().out
 
 

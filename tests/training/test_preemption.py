@@ -12,7 +12,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from mdmf_jax.cli.flags import STOPPED
+from mdmf_jax.cli.main import STOPPED
 
 STEPS = 30
 

@@ -61,9 +61,9 @@ def test_import_export_import(command, clip_folder, tmp_path, prefix):
     path = write_state_dict(tmp_path / "checkpoint.pt", parallel, "model_state_dict")
     del parallel
 
-    command("import", path, tmp_path / "first", "--clip", clip_folder)
+    command("import", path, tmp_path / "first", "--encoder", clip_folder)
     command("export", tmp_path / "first", tmp_path / "out.safetensors")
-    command("import", tmp_path / "out.safetensors", tmp_path / "second", "--clip", clip_folder)
+    command("import", tmp_path / "out.safetensors", tmp_path / "second", "--encoder", clip_folder)
 
     exported = load_file(tmp_path / "out.safetensors")
     unused = {f"context_conv{n}.{leaf}" for n in (11, 22) for leaf in ("weight", "bias")}

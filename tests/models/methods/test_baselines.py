@@ -47,7 +47,9 @@ def variables(small_episode):
         return 0.4 * rng.standard_normal(leaf.shape, np.float32)
 
     return {
-        name: jax.tree.map(noise, jax.eval_shape(method.init, jax.random.key(0), *small_episode.features))
+        name: jax.tree.map(
+            noise, jax.eval_shape(method.init, jax.random.key(0), *small_episode.features)
+        )
         for name, method in METHODS.items()
     }
 

@@ -147,9 +147,9 @@ def test_without_labels_there_are_no_losses():
 
 def test_vmapped_over_episodes_equals_one_by_one():
     episodes = [episode(seed=seed) for seed in range(3)]
-    together = jax.jit(jax.vmap(lambda *inputs: MDMF(SMALL).apply(PARAMS, *features(inputs)).logits))(
-        *(np.stack(arrays) for arrays in zip(*episodes, strict=True))
-    )
+    together = jax.jit(
+        jax.vmap(lambda *inputs: MDMF(SMALL).apply(PARAMS, *features(inputs)).logits)
+    )(*(np.stack(arrays) for arrays in zip(*episodes, strict=True)))
     for index, inputs in enumerate(episodes):
         alone = run(inputs=inputs).logits
         np.testing.assert_allclose(together[index], alone, rtol=1e-4, atol=1e-4)

@@ -67,7 +67,9 @@ def test_unknown_method_and_matcher():
 
 def test_the_reference_trains_the_squared_distance_alone():
     weights = [
-        from_config_dict(common.get_config(f"method=segment_transformer,variant={v}")).sections["tuples"]
+        from_config_dict(common.get_config(f"method=segment_transformer,variant={v}")).sections[
+            "tuples"
+        ]
         for v in ("reference", "corrected")
     ]
     assert [w.weights for w in weights] == [{"l2": 1.0}, {"fusion": 1.0}]

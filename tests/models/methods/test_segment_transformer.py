@@ -23,7 +23,9 @@ LABELS = np.array([0, 1, 2, 0])
 
 @pytest.fixture(scope="module")
 def params(small_episode):
-    return jax.jit(SegmentTransformer(tuples=SMALL).init)(jax.random.key(0), *small_episode.features)
+    return jax.jit(SegmentTransformer(tuples=SMALL).init)(
+        jax.random.key(0), *small_episode.features
+    )
 
 
 def features(inputs):
