@@ -4,16 +4,18 @@ import errno
 import json
 import math
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
+from mdmf_jax import files
 from mdmf_jax.errors import UserError
 
 METRICS = "metrics.jsonl"
 TENSORBOARD = "tensorboard"
+_SECONDS = 30.0  # between two writes of a file on gs://
 
 
 class ScalarWriter:
@@ -27,13 +29,16 @@ class ScalarWriter:
       UserError: metrics.jsonl cannot be written.
     """
 
-    def __init__(self, folder: Path | None, start: int = 0):
+    def __init__(self, folder: files.AnyPath | None, start: int = 0):
         self._writer = None
         if folder is None:
             return
         # Imported here: it takes a moment, and evaluation alone does not need it.
-        from tensorboardX import SummaryWriter
+        from tensorboardX import SummaryWriter, record_writer
 
+        if files.is_cloud(folder):
+            # tensorboardX's own way to gs:// finds its credentials elsewhere.
+            record_writer.register_writer_factory("gs", _CloudEvents())
         self._writer = SummaryWriter(str(folder / TENSORBOARD))
         self._lines = MetricsFile(folder / METRICS, start)
 
@@ -63,9 +68,12 @@ class MetricsFile:
       UserError: the file cannot be written.
     """
 
-    def __init__(self, path: Path, start: int):
+    def __init__(self, path: files.AnyPath, start: int):
         self._path = path
         with _named(path):
+            if files.is_cloud(path):
+                self._stream = CloudStream(path, _kept_content(path, start))
+                return
             path.parent.mkdir(parents=True, exist_ok=True)
             # In bytes and without a buffer: one call of the system for each line.
             self._stream = open(path, "ab", buffering=0)
@@ -79,8 +87,8 @@ class MetricsFile:
         """
         numbers = {name: float(value) for name, value in values.items()}
         metrics = {name: x if math.isfinite(x) else None for name, x in numbers.items()}
-        time = datetime.now(UTC).isoformat(timespec="milliseconds")
-        line = {"step": step, "kind": kind, "time": time, "metrics": metrics}
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        line = {"step": step, "kind": kind, "time": now, "metrics": metrics}
         content = json.dumps(line).encode() + b"\n"
         with _named(self._path):
             if self._stream.write(content) < len(content):
@@ -91,7 +99,46 @@ class MetricsFile:
         self._stream.close()
 
 
-def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
+class CloudStream:
+    """A file on gs:// that grows. An object cannot grow, so that all of it is written anew.
+
+    That happens every half a minute at most, and at the end: a killed run loses so much.
+    """
+
+    def __init__(self, name: files.Name, content: bytes = b""):
+        self._name, self._content, self._written = name, bytearray(content), time.monotonic()
+
+    def write(self, data: bytes) -> int:
+        """Appends; returns the number of bytes."""
+        self._content += data
+        if time.monotonic() - self._written >= _SECONDS:
+            self.flush()
+        return len(data)
+
+    def flush(self) -> None:
+        """Writes all that was appended."""
+        files.write_whole(self._name, bytes(self._content))
+        self._written = time.monotonic()
+
+    close = flush
+
+
+class _CloudEvents:
+    """Gives tensorboardX its files on gs://."""
+
+    def open(self, path: str) -> CloudStream:
+        return CloudStream(path)
+
+    def directory_check(self, path: str) -> None:
+        """There are no folders to be made."""
+
+
+def _kept_content(path: files.AnyPath, start: int) -> bytes:
+    content = path.read_bytes() if path.exists() else b""
+    return content[: _kept(content, start)]
+
+
+def read_metrics(path: files.AnyPath) -> Iterator[dict[str, Any]]:
     """The lines of a metrics.jsonl, without those that are damaged.
 
     Raises:
@@ -125,7 +172,7 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
+def _named(path: files.AnyPath) -> Iterator[None]:
     """Says which file could not be written."""
     try:
         yield
