@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from mdmf_jax import files
+from mdmf_jax.data.local_copies import local_copies
 from mdmf_jax.data.prepare.index import PREPARED, prepared_splits, read_json
 from mdmf_jax.data.videos.source_frames import image_names
 from mdmf_jax.data.videos.sources import VideoSource
@@ -72,7 +73,7 @@ def video_contents(
     """
     count = len(source)
     if count and not os.path.exists(source.describe(0)):
-        return [_joined(_prepared_files(Path(root), source.split.name), table)] * count
+        return [_joined(_prepared_files(files.path(root), source.split.name), table)] * count
     with ThreadPoolExecutor(workers) as pool:
         return list(pool.map(partial(_video, source, table), range(count)))
 
@@ -88,9 +89,9 @@ def _joined(contents: list[Path], table: ContentTable) -> str:
     return files.sha256(f"{table.checksum(file)} {file.name}\n".encode() for file in contents)
 
 
-def _prepared_files(root: Path, part: str) -> list[Path]:
+def _prepared_files(root: files.AnyPath, part: str) -> list[Path]:
     shards = prepared_splits(read_json(root / PREPARED))[part]["shards"]
-    return [root / f"{part}.index.json", *(root / file for file, _ in shards)]
+    return local_copies([root / f"{part}.index.json", *(root / file for file, _ in shards)])
 
 
 def _read(path: files.AnyPath) -> dict[str, list]:
