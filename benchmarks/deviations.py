@@ -18,19 +18,19 @@ from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from mdmf_jax.runs.experiment import Experiment  # noqa: E402
-
 from configs import demo  # noqa: E402
+from mdmf_jax import files  # noqa: E402
 from mdmf_jax.comparison.statistics import paired_difference  # noqa: E402
 from mdmf_jax.comparison.tables import signed  # noqa: E402
 from mdmf_jax.config.config import Config, from_config_dict  # noqa: E402
-from mdmf_jax.config.variants import VARIANTS  # noqa: E402
+from mdmf_jax.config.variants import switch_values  # noqa: E402
 from mdmf_jax.evaluation.metrics import interval95  # noqa: E402
-from mdmf_jax.evaluation.provenance import hardware, versions, write_json  # noqa: E402
-from mdmf_jax.runs.train import train  # noqa: E402
+from mdmf_jax.evaluation.provenance import hardware, versions  # noqa: E402
+from mdmf_jax.runs.train import make_run, train  # noqa: E402
 
+PUBLISHED = switch_values("reference", "mdmf", "clip")
 # Switches that change nothing for CLIP-MDMF with OTAM.
-OF_OTHER_METHODS = ("segment", "trx.")
+WITHOUT_EFFECT = ("tuples.",)
 
 
 def configuration(switch: str, arguments: argparse.Namespace) -> Config:
@@ -38,21 +38,21 @@ def configuration(switch: str, arguments: argparse.Namespace) -> Config:
     config = demo.get_config()
     config.train.steps = arguments.steps
     config.seed = arguments.seed
-    if switch in VARIANTS:
+    if switch in ("corrected", "reference"):
         config.variant = switch
         if switch == "reference":
             config.data.flip = True
     else:
         section, name = switch.split(".")
-        config[section][name] = VARIANTS["reference"][switch]
+        config[section][name] = PUBLISHED[switch]
     return from_config_dict(config)
 
 
 def episode_accuracies(config: Config, workdir: Path, arguments: argparse.Namespace) -> list:
     """Trains, and returns the accuracy of every test episode [N]."""
-    experiment = Experiment(config)
-    params, _, _ = train(experiment, workdir, Console())
-    answers, table = experiment.answers(
+    run = make_run(config)
+    params, _, _ = train(run, files.path(workdir), Console())
+    answers, table = run.evaluator.answers(
         params,
         "test",
         way=5,
@@ -84,18 +84,18 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     results = {}
-    own = [name for name in VARIANTS["reference"] if not name.startswith(OF_OTHER_METHODS)]
+    own = [name for name in PUBLISHED if not name.startswith(WITHOUT_EFFECT)]
     for switch in ("corrected", *own, "reference"):
         workdir = arguments.workdir / switch
         done = workdir / "accuracies.json"
         if not done.exists():
             print(f"== {switch}", flush=True)
             config = configuration(switch, arguments)
-            write_json(done, episode_accuracies(config, workdir, arguments))
+            files.write_json(done, episode_accuracies(config, workdir, arguments))
         results[switch] = json.loads(done.read_text())
     facts = {"steps": arguments.steps, "seed": arguments.seed, "episodes": arguments.episodes}
     facts |= {"versions": versions(), "hardware": hardware()}
-    write_json(arguments.workdir / "deviations.json", facts | {"accuracies": results})
+    files.write_json(arguments.workdir / "deviations.json", facts | {"accuracies": results})
     (arguments.workdir / "deviations.md").write_text(markdown(results))
     print(markdown(results))
 
