@@ -56,7 +56,7 @@ def test_features_go_back_to_their_videos(stand):
         seen.append(frames.shape)
         return frames.reshape(frames.shape[0], -1)[:, :2] * 1.0
 
-    model, keys = stand.model(stand.encoder_with(encode)), jax.random.split(KEY, 2)
+    model, keys = stand.model(stand.encoder_with(encode)), jax.random.split(jax.random.key(SEED), 2)
     seen.clear()
     params = {"encoder": {"visual_projection": {"kernel": jnp.ones((12, 8))}}}
     found = encoded(model, params, batch, keys)
@@ -73,7 +73,7 @@ def test_metrics_are_means_over_episodes(stand):
     batch, model = stand.batch(episodes=3), stand.model()
     params = model.init(jax.random.key(0))
     keys, texts = jax.random.split(jax.random.key(SEED), 3), jax.tree.map(jnp.asarray, stand.texts)
-    metrics = batch_metrics(model, params, batch, texts, keys, KEY)
+    metrics = batch_metrics(model, params, batch, texts, keys, jax.random.key(SEED))
 
     totals, hits, prompts = [], [], []
     for e in range(3):
