@@ -2,7 +2,6 @@
 
 import io
 from fractions import Fraction
-from functools import partial
 
 import av
 import numpy as np
