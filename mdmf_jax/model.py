@@ -75,6 +75,7 @@ class FewShotModel:
             breaks = encoder.loop_breaks({path: trained(f"encoder/{path}") for path in paths})
             encoder = encoder.clone(breaks=breaks)
         self.encoder: Encoder = encoder
+        self._check_features()
         given = dict(pretrained.params) if pretrained else {}
         _, given = divide(given, lambda path: bool(re.search(encoder.unused_params, path)))
         self.fixed, self.start = divide(given, self._is_fixed)
@@ -258,6 +259,15 @@ class FewShotModel:
             raise ConfigError(
                 f"{self.settings.method} needs class texts, but the encoder "
                 f"{self.settings.encoder_name} has none; take a method that needs no texts"
+            )
+
+    def _check_features(self) -> None:
+        missing = sorted(set(self.encoder.wanted) - self.feature_shapes.keys())
+        if missing:
+            raise ConfigError(
+                f"{self.settings.method} needs the features {', '.join(missing)}, which the encoder "
+                f"{self.settings.encoder_name} does not make; it makes "
+                f"{', '.join(sorted(self.feature_shapes))}"
             )
 
     def _is_fixed(self, path: str) -> bool:

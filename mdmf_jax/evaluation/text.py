@@ -36,7 +36,7 @@ class ClassTable:
         """Text features of the classes of a split, not normalised [C, D] (or [C, M, D])."""
         found = self._features
         if found is None:
-            used = {"encoder": params["encoder"] if self._changing else {}}
+            used = {"encoder": params["encoder"]}
             found = self._encode(used, self._model.fixed, self._ids, self._mask)
             found = np.asarray(found)
             if not self._changing:

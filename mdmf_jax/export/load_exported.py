@@ -106,9 +106,9 @@ class ExportedModel:
         """Text features float32 [N, D] of token ids [N, L], if the folder has a text tower."""
         if "texts" not in self._programs:
             raise ExportError("this folder holds fitted classes and no text tower")
-        params = self._params["text"]
+        params = self._params["encoder"], self._params["text"]
         return _in_batches(
-            lambda part: self._programs["texts"](params, part), np.asarray(ids, np.int32)
+            lambda part: self._programs["texts"](*params, part), np.asarray(ids, np.int32)
         )
 
     def learn(self, clips: Mapping[str, Any], texts: np.ndarray) -> "ExportedModel":

@@ -33,7 +33,7 @@ def programs_of(model: FewShotModel, with_texts: bool) -> dict[str, bytes]:
 
     A video is a tuple of its modalities, in the order of their names, and features are a tuple
     in the order of theirs. encode: videos uint8 [n, T, S, S, C] -> features [n, ...]. texts (if
-    asked for): token ids int32 [n, L] -> [n, D]. scores (if the method chooses prompts):
+    asked for, with a second tree): token ids int32 [n, L] -> [n, D]. scores (if the method chooses prompts):
     features [n, ...], texts [w, D] -> [n, w]. supports and queries: features [n, ...], texts
     [n, D] -> leaves [n, ...]. match: leaves [w, k, ...], leaves [n, ...], texts [w, D], mask
     [w, k] -> logits [n, w].
@@ -89,14 +89,16 @@ def _encoders(model: FewShotModel, with_texts: bool) -> dict[str, tuple]:
         encode_texts, fixed = model.stage("class_texts"), jax.eval_shape(lambda: model.fixed)
         given = text_params(model, merged(start, fixed)) if fixed else text_params(model, start)
 
-        def texts(params, ids):
+        def texts(params, text_leaves, ids):
+            whole = merged(params, text_leaves)
+
             def one(row):
-                return encode_texts({"encoder": params}, row[None, None], fixed={})[0]
+                return encode_texts({"encoder": whole}, row[None, None], fixed={})[0]
 
             return jax.vmap(one)(ids)
 
         ids = Spec((n, model.encoder.text_length), jnp.int32)
-        functions["texts"] = (texts, (given, ids))
+        functions["texts"] = (texts, (video_params(model, start), given, ids))
     return functions
 
 

@@ -11,7 +11,7 @@ from flax import linen as nn
 from mdmf_jax.models.encoders.base import Encoder, Features, Videos
 from mdmf_jax.models.encoders.clip.preprocess import normalise
 from mdmf_jax.models.encoders.clip.text import CLIPText
-from mdmf_jax.models.encoders.clip.vision import CLIPVision
+from mdmf_jax.models.encoders.clip.vision import CLIPVision, known_feature
 from mdmf_jax.models.encoders.options import CLIPOptions
 from mdmf_jax.models.layers.adapter import AdapterMaker, EpisodeSizes, TowerCall
 
@@ -23,8 +23,12 @@ class CLIPEncoder(Encoder):
 
     The branches of its parameters are those of Hugging Face's CLIP: "vision_model",
     "visual_projection", "text_model", "text_projection". The image tower computes in
-    `options.dtype`, the text tower in float32. Features: see `CLIPVision.features`.
+    `options.dtype`, the text tower in float32. Features: see `CLIPVision.features`. A subclass
+    may add features of its own to what `videos` gives, and name in `builds_on` those of CLIP that
+    it makes them of.
     """
+
+    builds_on: ClassVar[tuple[str, ...]] = ()
 
     Config: ClassVar[type] = CLIPOptions
     reads: ClassVar[str] = "clip"
@@ -48,7 +52,7 @@ class CLIPEncoder(Encoder):
             options.attention,
             remat=self.remat,
             scan=self.remat,  # recomputing in a loop needs the least memory
-            wanted=self.wanted,
+            wanted=tuple(sorted({*self.builds_on, *filter(known_feature, self.wanted)})),
             adapter_of=lambda block: self.adapter("image", block),
             breaks=self.breaks,
             streams=self.rngs,

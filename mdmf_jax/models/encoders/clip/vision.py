@@ -15,6 +15,14 @@ from mdmf_jax.models.encoders.clip.vit import VisionTransformer
 from mdmf_jax.models.layers.adapter import ALONE, TowerCall
 
 
+_TOKENS = re.compile(r"tokens_(\d+)")
+
+
+def known_feature(name: str) -> bool:
+    """Whether CLIP has a feature of that name; see `CLIPVision.features`."""
+    return name in ("frames", "patches") or _TOKENS.fullmatch(name) is not None
+
+
 class CLIPVision(nn.Module):
     """Image tower with its projection. Float pixels [B, S, S, 3] -> [B, D], not normalised.
 
@@ -95,7 +103,7 @@ class CLIPVision(nn.Module):
     def _kept_blocks(self) -> tuple[int, ...]:
         vision, numbers = self.config.vision, []
         for name in self.wanted:
-            match = re.fullmatch(r"tokens_(\d+)", name)
+            match = _TOKENS.fullmatch(name)
             if match and not isinstance(vision, ResNetConfig):
                 numbers.append(int(match[1]))
                 if numbers[-1] > vision.num_hidden_layers:
