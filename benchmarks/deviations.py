@@ -18,24 +18,28 @@ from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from mdmf_jax.runs.experiment import Experiment  # noqa: E402
-
-from configs import demo  # noqa: E402
+from mdmf_jax import files  # noqa: E402
 from mdmf_jax.comparison.statistics import paired_difference  # noqa: E402
 from mdmf_jax.comparison.tables import signed  # noqa: E402
 from mdmf_jax.config.config import Config, from_config_dict  # noqa: E402
-from mdmf_jax.config.variants import VARIANTS  # noqa: E402
+from mdmf_jax.config.load import find_file, read_file  # noqa: E402
+from mdmf_jax.config.variants import switch_values  # noqa: E402
 from mdmf_jax.evaluation.metrics import interval95  # noqa: E402
-from mdmf_jax.evaluation.provenance import hardware, versions, write_json  # noqa: E402
-from mdmf_jax.runs.train import train  # noqa: E402
+from mdmf_jax.evaluation.provenance import hardware, versions  # noqa: E402
+from mdmf_jax.runs.train import make_run, train  # noqa: E402
 
-# Switches that change nothing for CLIP-MDMF with OTAM.
-OF_OTHER_METHODS = ("segment", "trx.")
+VARIANTS = ("corrected", "reference")
+# What the published code has for each switch that changes something for CLIP-MDMF with OTAM.
+PUBLISHED = {
+    path: value
+    for path, value in switch_values("reference", "mdmf", "clip").items()
+    if not path.startswith("tuples.")
+}
 
 
 def configuration(switch: str, arguments: argparse.Namespace) -> Config:
     """The demo with one switch as published; "corrected" and "reference" name the variants."""
-    config = demo.get_config()
+    config = read_file(find_file("demo"))
     config.train.steps = arguments.steps
     config.seed = arguments.seed
     if switch in VARIANTS:
@@ -44,15 +48,15 @@ def configuration(switch: str, arguments: argparse.Namespace) -> Config:
             config.data.flip = True
     else:
         section, name = switch.split(".")
-        config[section][name] = VARIANTS["reference"][switch]
+        config[section][name] = PUBLISHED[switch]
     return from_config_dict(config)
 
 
 def episode_accuracies(config: Config, workdir: Path, arguments: argparse.Namespace) -> list:
     """Trains, and returns the accuracy of every test episode [N]."""
-    experiment = Experiment(config)
-    params, _, _ = train(experiment, workdir, Console())
-    answers, table = experiment.answers(
+    run = make_run(config)
+    params, _, _ = train(run, files.path(workdir), Console())
+    answers, table = run.evaluator.answers(
         params,
         "test",
         way=5,
@@ -79,23 +83,22 @@ def markdown(results: dict[str, list]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workdir", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=demo.get_config().train.steps)
+    parser.add_argument("--steps", type=int, default=read_file(find_file("demo")).train.steps)
     parser.add_argument("--episodes", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     results = {}
-    own = [name for name in VARIANTS["reference"] if not name.startswith(OF_OTHER_METHODS)]
-    for switch in ("corrected", *own, "reference"):
+    for switch in ("corrected", *PUBLISHED, "reference"):
         workdir = arguments.workdir / switch
         done = workdir / "accuracies.json"
         if not done.exists():
             print(f"== {switch}", flush=True)
             config = configuration(switch, arguments)
-            write_json(done, episode_accuracies(config, workdir, arguments))
+            files.write_json(done, episode_accuracies(config, workdir, arguments))
         results[switch] = json.loads(done.read_text())
     facts = {"steps": arguments.steps, "seed": arguments.seed, "episodes": arguments.episodes}
     facts |= {"versions": versions(), "hardware": hardware()}
-    write_json(arguments.workdir / "deviations.json", facts | {"accuracies": results})
+    files.write_json(arguments.workdir / "deviations.json", facts | {"accuracies": results})
     (arguments.workdir / "deviations.md").write_text(markdown(results))
     print(markdown(results))
 
