@@ -19,6 +19,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.plain_vit import image_features  # noqa: E402
+from mdmf_jax import files  # noqa: E402
 from mdmf_jax.bench.environment import (  # noqa: E402
     bench_content,
     heading,
@@ -30,7 +31,6 @@ from mdmf_jax.bench.flops import image_flops  # noqa: E402
 from mdmf_jax.bench.measurement import Measurement  # noqa: E402
 from mdmf_jax.bench.models import model_config, random_encoder  # noqa: E402
 from mdmf_jax.bench.timing import Program, compile_program, seconds_of, summarise  # noqa: E402
-from mdmf_jax.evaluation.provenance import write_json  # noqa: E402
 
 TOLERANCE = 1e-4  # of the largest feature
 
@@ -132,7 +132,7 @@ def main() -> int:
     )
     console.print(f"largest difference: {difference:.1e} of the largest feature")
     if options.output:
-        write_json(options.output, content)
+        files.write_json(options.output, content)
     return 0
 
 

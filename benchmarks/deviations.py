@@ -18,31 +18,27 @@ from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from configs import demo  # noqa: E402
 from mdmf_jax import files  # noqa: E402
 from mdmf_jax.comparison.statistics import paired_difference  # noqa: E402
 from mdmf_jax.comparison.tables import signed  # noqa: E402
 from mdmf_jax.config.config import Config, from_config_dict  # noqa: E402
-from mdmf_jax.config.load import find_file, read_file  # noqa: E402
 from mdmf_jax.config.variants import switch_values  # noqa: E402
 from mdmf_jax.evaluation.metrics import interval95  # noqa: E402
 from mdmf_jax.evaluation.provenance import hardware, versions  # noqa: E402
 from mdmf_jax.runs.train import make_run, train  # noqa: E402
 
-VARIANTS = ("corrected", "reference")
-# What the published code has for each switch that changes something for CLIP-MDMF with OTAM.
-PUBLISHED = {
-    path: value
-    for path, value in switch_values("reference", "mdmf", "clip").items()
-    if not path.startswith("tuples.")
-}
+PUBLISHED = switch_values("reference", "mdmf", "clip")
+# Switches that change nothing for CLIP-MDMF with OTAM.
+WITHOUT_EFFECT = ("tuples.",)
 
 
 def configuration(switch: str, arguments: argparse.Namespace) -> Config:
     """The demo with one switch as published; "corrected" and "reference" name the variants."""
-    config = read_file(find_file("demo"))
+    config = demo.get_config()
     config.train.steps = arguments.steps
     config.seed = arguments.seed
-    if switch in VARIANTS:
+    if switch in ("corrected", "reference"):
         config.variant = switch
         if switch == "reference":
             config.data.flip = True
@@ -83,12 +79,13 @@ def markdown(results: dict[str, list]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workdir", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=read_file(find_file("demo")).train.steps)
+    parser.add_argument("--steps", type=int, default=demo.get_config().train.steps)
     parser.add_argument("--episodes", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     results = {}
-    for switch in ("corrected", *PUBLISHED, "reference"):
+    own = [name for name in PUBLISHED if not name.startswith(WITHOUT_EFFECT)]
+    for switch in ("corrected", *own, "reference"):
         workdir = arguments.workdir / switch
         done = workdir / "accuracies.json"
         if not done.exists():

@@ -4,7 +4,8 @@ Whole: a reader, also after a crash or a power cut, finds the old content or the
 disk that is a temporary name in the same folder, fsync, and a rename; the mode is what the umask
 gives. On gs:// an object appears whole by itself.
 
-What goes wrong becomes one line of the class that the caller names, ending in its advice.
+What goes wrong becomes one line of the class `error` that the caller names (UserError if it names
+none), which ends in its `advice`.
 """
 
 import contextlib
@@ -32,6 +33,7 @@ CLOUD = "gs://"
 # A path on a disk is a pathlib.Path, one on gs:// an epath.Path, which has the same methods.
 AnyPath: TypeAlias = Union[pathlib.Path, "epath.Path"]  # noqa: UP007
 Name: TypeAlias = str | os.PathLike[str]
+Error: TypeAlias = type[UserError]
 
 
 def path(name: Name) -> AnyPath:
@@ -45,10 +47,13 @@ def path(name: Name) -> AnyPath:
     try:
         import gcsfs  # noqa: F401 (epath imports it at the first access)
         from etils import epath
+        from fsspec.config import conf
     except ImportError as error:
         raise ConfigError(
             f"{name}: gs:// needs gcsfs, which cannot be imported; install mdmf_jax[gcs]"
         ) from error
+    # Others write there, too: what a folder held a moment ago is not remembered.
+    conf.setdefault("gcs", {}).setdefault("use_listings_cache", False)
     return epath.Path(name)
 
 
@@ -69,15 +74,11 @@ def cache_folder() -> pathlib.Path:
 
 
 @contextlib.contextmanager
-def one_line(
-    name: Name, what: str, error: type[UserError] = UserError, advice: str = ""
-) -> Iterator[None]:
+def one_line(name: Name, what: str, error: Error = UserError, advice: str = "") -> Iterator[None]:
     """Turns a failure to reach a file into one line, such as "x: cannot be read (reason)".
 
     Args:
       what: "read" or "written".
-      error: class of the exception.
-      advice: what to do about it.
     """
     try:
         yield
@@ -89,16 +90,11 @@ def one_line(
         raise error(f"{name}: {_fault(problem, what)}{_then(advice)}") from problem
 
 
-def write_whole(
-    name: Name, data: bytes | str, error: type[UserError] = UserError, advice: str = ""
-) -> None:
-    """Writes a file whole or not at all; makes its folder if need be.
-
-    Args:
-      data: text is written as UTF-8.
+def write_whole(name: Name, data: bytes | str, error: Error = UserError, advice: str = "") -> None:
+    """Writes a file whole or not at all; makes its folder if need be. Text becomes UTF-8.
 
     Raises:
-      UserError: it cannot be written; the class is `error`.
+      UserError: it cannot be written.
     """
     if isinstance(data, str):
         data = data.encode("utf-8", "surrogateescape")  # names of files may be any bytes
@@ -111,15 +107,13 @@ def write_whole(
 
 
 @contextlib.contextmanager
-def whole_file(
-    name: Name, error: type[UserError] = UserError, advice: str = ""
-) -> Iterator[pathlib.Path]:
+def whole_file(name: Name, error: Error = UserError, advice: str = "") -> Iterator[pathlib.Path]:
     """A temporary file, empty, that becomes the file if the block ends without an exception.
 
     It lies on a disk, also for a file on gs://.
 
     Raises:
-      UserError: it cannot be written; the class is `error`.
+      UserError: it cannot be written.
     """
     if is_cloud(name):
         with tempfile.TemporaryDirectory() as folder:
@@ -145,7 +139,7 @@ def whole_file(
                 temporary.unlink()
 
 
-def check_new(name: Name, error: type[UserError] = UserError) -> None:
+def check_new(name: Name, error: Error = UserError) -> None:
     """Raises `error` if something lies there already (an empty folder may)."""
     place = path(name)
     if place.exists() and not is_empty(place):
@@ -154,7 +148,7 @@ def check_new(name: Name, error: type[UserError] = UserError) -> None:
 
 @contextlib.contextmanager
 def whole_folder(
-    name: Name, error: type[UserError] = UserError, advice: str = "", *, replace: bool = False
+    name: Name, error: Error = UserError, advice: str = "", *, replace: bool = False
 ) -> Iterator[pathlib.Path]:
     """A temporary folder that becomes the folder if the block ends without an exception.
 
@@ -162,7 +156,7 @@ def whole_folder(
       replace: an older folder may lie there; it stays if anything goes wrong.
 
     Raises:
-      UserError: something lies there already, or it cannot be written; the class is `error`.
+      UserError: something lies there already, or it cannot be written.
     """
     if is_cloud(name):
         raise error(f"{name}: such a folder is written on a disk only; write it there and copy it")
@@ -182,26 +176,21 @@ def whole_folder(
 
 
 def write_json(
-    name: Name,
-    content: Any,
-    error: type[UserError] = UserError,
-    advice: str = "",
-    *,
-    indent: int | None = 2,
+    name: Name, content: Any, error: Error = UserError, advice: str = "", indent: int | None = 2
 ) -> None:
     """Writes a JSON file whole or not at all.
 
     Raises:
-      UserError: it cannot be written; the class is `error`.
+      UserError: it cannot be written.
     """
     write_whole(name, json.dumps(content, indent=indent) + "\n", error, advice)
 
 
-def read_json(name: Name, error: type[UserError] = UserError, advice: str = "") -> dict[str, Any]:
+def read_json(name: Name, error: Error = UserError, advice: str = "") -> dict[str, Any]:
     """The object in a JSON file.
 
     Raises:
-      UserError: the file is missing or holds something else; the class is `error`.
+      UserError: the file is missing or holds something else.
     """
     try:
         with one_line(name, "read", error, advice):
@@ -224,19 +213,32 @@ def sha256(pieces: bytes | Iterable[bytes]) -> str:
     return found.hexdigest()
 
 
-def sha256_of(name: Name, error: type[UserError] = UserError, advice: str = "") -> str:
+def sha256_of(name: Name, error: Error = UserError, advice: str = "") -> str:
     """SHA-256 of a file's content.
 
     Raises:
-      UserError: it cannot be read; the class is `error`.
+      UserError: it cannot be read.
     """
     with one_line(name, "read", error, advice), path(name).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256(iter(lambda: file.read(2**20), b""))
 
 
 def digest(content: Any) -> str:
     """SHA-256 of plain data for JSON; the order of keys does not matter."""
     return sha256(json.dumps(content, sort_keys=True).encode())
+
+
+def size_of(place: AnyPath) -> int:
+    """Size of a file, bytes."""
+    return place.stat().st_size if isinstance(place, pathlib.Path) else place.stat().length
+
+
+def remove_folder(folder: AnyPath) -> None:
+    """Removes a folder with all in it, if it is there."""
+    if isinstance(folder, pathlib.Path):
+        shutil.rmtree(folder, ignore_errors=True)
+    elif folder.exists():
+        folder.rmtree()
 
 
 def is_empty(folder: AnyPath) -> bool:

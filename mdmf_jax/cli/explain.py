@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> None:
     if skipped and options.strict:
         raise DataError(skipped[0].reason)
     classifier = FewShotClassifier.load(options.model)
-    head = settings_from_dict(read_json(Path(options.model) / NAME)["settings"]).head
+    head = settings_from_dict(read_json(Path(options.model) / NAME)["settings"]).model.head
     names, done = picture_names(videos), 0
     for video, name in zip(videos, names, strict=True):
         try:

@@ -9,6 +9,7 @@ from mdmf_jax import files
 from mdmf_jax.comparison import tables
 from mdmf_jax.comparison.plots import forest_plot
 from mdmf_jax.errors import DataError
+from mdmf_jax.evaluation.provenance import with_split
 
 JSON = "compare.json"
 BEGIN = "<!-- comparison: begin (written by python -m mdmf_jax compare --from ... --page ...) -->"
@@ -42,7 +43,7 @@ def read_comparison(file: Path) -> dict[str, Any]:
     needed = {"date", "task", "classes", "pairs", "entries", "versions", "hardware"}
     if not needed <= results.keys():
         raise DataError(f"{file}: is not written by compare; give a {JSON}")
-    return results
+    return results | {"task": with_split(results["task"])}
 
 
 def fill_page(results: Mapping[str, Any], page: Path, name: str = "comparison") -> None:

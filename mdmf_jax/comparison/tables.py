@@ -94,14 +94,9 @@ def task_line(results: Mapping[str, Any]) -> str:
     return (
         f"{task['way']}-way {task['shot']}-shot, {_count(task['queries'], 'query', 'queries')} "
         "a class, "
-        f"{task['episodes']:,} episodes of the {results['classes']} {split_of(task)} classes, "
+        f"{task['episodes']:,} episodes of the {results['classes']} {task['split']} classes, "
         f"seed {task['seed']}"
     )
-
-
-def split_of(task: Mapping[str, Any]) -> str:
-    """The split that a task is about; files of before call it part."""
-    return task["split"] if "split" in task else task["part"]
 
 
 def pair_line(results: Mapping[str, Any]) -> str:

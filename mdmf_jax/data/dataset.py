@@ -17,6 +17,7 @@ from mdmf_jax.data.protocols import protocol as protocols
 from mdmf_jax.data.protocols.protocol import SPLITS
 from mdmf_jax.data.protocols.splits import Split, load_split
 from mdmf_jax.data.protocols.text_names import class_text_names
+from mdmf_jax.data.settings import DataSection, EpisodeSection
 from mdmf_jax.data.transforms.pipelines import Pipeline
 from mdmf_jax.data.videos.modalities import RGB, find_modalities
 from mdmf_jax.data.videos.reader import Clip, VideoReader
@@ -45,8 +46,8 @@ class Dataset:
 
     def __init__(
         self,
-        data: Any,
-        episode: Any,
+        data: DataSection,
+        episode: EpisodeSection,
         *,
         seed: int,
         episodes_per_step: int = 1,
@@ -153,7 +154,7 @@ class Dataset:
         return ClipMaker(reader, rules, data.short_videos)
 
 
-def open_sources(data: Any) -> dict[str, VideoSource]:
+def open_sources(data: DataSection) -> dict[str, VideoSource]:
     """The videos of every split, those left out that are too short (`data.short_videos`).
 
     Args:

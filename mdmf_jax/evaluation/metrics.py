@@ -22,7 +22,7 @@ def episode_metrics(
     Args:
       answers: "prediction" [N, Q] and perhaps "prompt_choice" [N, Q], classes 0..W-1.
       episodes: class_ids [N, W], support [N, W, K], query_labels [N, Q].
-      names: of all classes of the part [C].
+      names: of all classes of the split [C].
 
     Returns:
       accuracy, interval95 (half-width), prompt_accuracy (share of queries whose chosen prompt
@@ -48,7 +48,7 @@ def episode_metrics(
 def _per_class(
     right: np.ndarray, class_ids: np.ndarray, labels: np.ndarray, names: Sequence[str]
 ) -> dict[str, float]:
-    truth = np.take_along_axis(class_ids, labels, axis=1).ravel()  # [N Q], rows of the part
+    truth = np.take_along_axis(class_ids, labels, axis=1).ravel()  # [N Q], rows of the split
     total = np.bincount(truth, minlength=len(names))
     hits = np.bincount(truth, weights=right.ravel(), minlength=len(names))
     return {name: float(hits[i] / total[i]) for i, name in enumerate(names) if total[i]}

@@ -2,6 +2,7 @@
 
 import os
 import platform
+from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
@@ -42,3 +43,8 @@ def hardware() -> dict[str, Any]:
 def task_name(way: int, shot: int) -> str:
     """Key of an evaluation, such as "5way_1shot"."""
     return f"{way}way_{shot}shot"
+
+
+def with_split(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Results or settings as they are written today; version 0.1.0 called a split part."""
+    return {"split" if name == "part" else name: value for name, value in values.items()}

@@ -9,7 +9,7 @@ import numpy as np
 
 from mdmf_jax.errors import DataError
 from mdmf_jax.files import whole_file
-from mdmf_jax.report.panels import STYLE, Panel, draw_panels, panel_inches, panel_of
+from mdmf_jax.report.panels import STYLE, DrawnPanel, draw_panels, panel_inches, panel_of
 from mdmf_jax.report.templates import allowed
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _COLOURS = {"local": "#1f5fa8", "global": "#1b8a6b", "all": "#8a8a8a"}
 _MOST_CLASSES = 12
 
 
-def explanation_panels(told: Mapping[str, Any], head: Any) -> tuple[list[Panel], str]:
+def explanation_panels(told: Mapping[str, Any], head: Any) -> tuple[list[DrawnPanel], str]:
     """The panels of an explanation, and a line on what they show.
 
     Args:

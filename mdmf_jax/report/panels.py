@@ -31,7 +31,7 @@ _DOT = 0.55  # diameter of the dot of probability 1, in cells
 
 
 @dataclass(frozen=True)
-class Panel:
+class DrawnPanel:
     """What one panel shows.
 
     Attributes:
@@ -48,13 +48,13 @@ class Panel:
 
 def panel_of(
     title: str, similarity: np.ndarray, temperature: float, bidirectional: bool = True
-) -> Panel:
+) -> DrawnPanel:
     """A panel with the alignment path of frame cosines [T, S]."""
     path, back = alignment_path(1 - np.asarray(similarity), temperature, bidirectional)
-    return Panel(title, np.asarray(similarity), path, back)
+    return DrawnPanel(title, np.asarray(similarity), path, back)
 
 
-def alignment_svg(panel: Panel, query: np.ndarray, support: np.ndarray) -> bytes:
+def alignment_svg(panel: DrawnPanel, query: np.ndarray, support: np.ndarray) -> bytes:
     """An SVG of one panel; frames uint8 [T, h, w, 3] and [S, h, w, 3]."""
     import matplotlib
     from matplotlib.figure import Figure
@@ -69,13 +69,13 @@ def alignment_svg(panel: Panel, query: np.ndarray, support: np.ndarray) -> bytes
     return re.sub(rb"(\.\d\d)\d+", rb"\1", buffer.getvalue())
 
 
-def panel_inches(panels: Sequence[Panel]) -> float:
+def panel_inches(panels: Sequence[DrawnPanel]) -> float:
     """Width of a panel: enough to tell its frames apart."""
     return max(3.0, 0.3 * max(max(panel.similarity.shape) for panel in panels))
 
 
 def draw_panels(
-    figure: "Figure", panels: Sequence[Panel], query: np.ndarray, support: np.ndarray
+    figure: "Figure", panels: Sequence[DrawnPanel], query: np.ndarray, support: np.ndarray
 ) -> None:
     """Draws the panels and their legend into a figure or a part of one."""
     from matplotlib.lines import Line2D
@@ -93,7 +93,7 @@ def draw_panels(
     )  # fmt: skip
 
 
-def _draw(axes: "Axes", panel: Panel, query: np.ndarray, support: np.ndarray) -> None:
+def _draw(axes: "Axes", panel: DrawnPanel, query: np.ndarray, support: np.ndarray) -> None:
     cosines = panel.similarity
     rows, columns = cosines.shape
     low, high = float(cosines.min()), float(cosines.max())

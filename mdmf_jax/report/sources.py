@@ -9,7 +9,7 @@ from mdmf_jax import files
 from mdmf_jax.config.config import from_stored
 from mdmf_jax.errors import CheckpointError, ConfigError, DataError
 from mdmf_jax.evaluation.opened import Opened, open_checkpoint, open_untrained
-from mdmf_jax.evaluation.provenance import RESULTS, task_name
+from mdmf_jax.evaluation.provenance import RESULTS, task_name, with_split
 from mdmf_jax.evaluation.task import Task, adapted
 from mdmf_jax.report.events import Curve, read_curves
 from mdmf_jax.training.checkpoint import FOLDER
@@ -57,7 +57,8 @@ def read_source(path: str | Path, checkpoint: str | Path | None = None) -> Evalu
         from mdmf_jax.comparison.files import read_comparison
 
         return read_comparison(path)
-    if not isinstance(content, dict) or not (_METRICS | _FACTS | {"split"}) <= content.keys():
+    content = with_split(content) if isinstance(content, dict) else {}
+    if not (_METRICS | _FACTS | {"split"}) <= content.keys():
         raise DataError(
             f"{path}: is no evaluation; give a run's folder, an eval_*.json or a compare.json"
         )
@@ -102,7 +103,7 @@ def _of_run(folder: Path, checkpoint: Path) -> Evaluation:
     exact = folder / FOLDER / str(step)
     if checkpoint == folder and exact.is_dir():
         checkpoint = exact
-    split = content["settings"]["eval"]["split"]
+    split = with_split(content["settings"]["eval"])["split"]
     facts = {name: content[name] for name in (*_FACTS, "validation", "seconds") if name in content}
     trained = None if step is None else checkpoint
     curves = read_curves(folder)

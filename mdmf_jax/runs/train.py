@@ -20,7 +20,7 @@ from mdmf_jax.model import FewShotModel, Params
 from mdmf_jax.training import distributed
 from mdmf_jax.training.build import make_dataset, make_model
 from mdmf_jax.training.checkpoint import FOLDER, Checkpoints
-from mdmf_jax.training.lock import FolderLock
+from mdmf_jax.training.lock import folder_lock
 from mdmf_jax.training.loop import train_loop
 from mdmf_jax.training.profile import step_profile
 from mdmf_jax.training.progress import TrainProgress
@@ -131,7 +131,7 @@ def train(
       CheckpointError: the checkpoints in `workdir` are damaged or of other settings.
     """
     keep = run.config.checkpoint.keep
-    lock = FolderLock(workdir) if distributed.is_first() else nullcontext()
+    lock = folder_lock(workdir) if distributed.is_first() else nullcontext()
     with lock, Checkpoints(workdir / FOLDER, keep) as checkpoints:
         state, history = _train(run, workdir, checkpoints, console)
         return *_selected(run, checkpoints, state), history

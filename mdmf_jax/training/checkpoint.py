@@ -1,14 +1,13 @@
 """Checkpoints: the newest ones and the best one, with the settings they were made with."""
 
-import shutil
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
+from mdmf_jax import files
 from mdmf_jax.errors import CheckpointError
 from mdmf_jax.training.compatibility import differences
 from mdmf_jax.training.manifest import NAME, check_manifest, write_manifest
@@ -32,8 +31,10 @@ class Checkpoints:
       keep: newest checkpoints to keep, beside the best; None opens the folder for reading only.
     """
 
-    def __init__(self, folder: Path, keep: int | None = None):
-        self.folder = Path(folder).absolute()
+    def __init__(self, folder: files.Name, keep: int | None = None):
+        folder = files.path(folder)
+        # Orbax wants an absolute path; one on gs:// is.
+        self.folder = folder if files.is_cloud(folder) else folder.absolute()
         self._keep = keep
         self._checked: set[int] = set()
         if keep is not None and jax.process_index() == 0:
@@ -175,11 +176,11 @@ class Checkpoints:
                 )
         return self._restore(step, state=ocp.args.StandardRestore(abstract))["state"]
 
-    def set_aside(self, step: int) -> Path:
+    def set_aside(self, step: int) -> files.AnyPath:
         """Renames a checkpoint, so that it no longer counts as one; returns the new folder."""
         aside = self.folder / f"damaged-{step}"
         if jax.process_index() == 0:
-            shutil.rmtree(aside, ignore_errors=True)
+            files.remove_folder(aside)
             (self.folder / str(step)).rename(aside)
         self._manager.reload()
         return aside
@@ -194,7 +195,7 @@ class Checkpoints:
                 f"{self.folder / str(step)} is no checkpoint of this program: {reason[:200]}"
             ) from error
 
-    def _marker(self, step: int) -> Path:
+    def _marker(self, step: int) -> files.AnyPath:
         return self.folder / f".saving-{step}"
 
     def _interrupted(self, step: int) -> bool:
@@ -204,7 +205,7 @@ class Checkpoints:
         for marker in self.folder.glob(".saving-*"):
             step = int(marker.name.rpartition("-")[2])
             if self._interrupted(step):
-                shutil.rmtree(self.folder / str(step), ignore_errors=True)
+                files.remove_folder(self.folder / str(step))
             marker.unlink()
 
     def _delete_old(self) -> None:
@@ -214,7 +215,7 @@ class Checkpoints:
                 self._manager.delete(step)
 
 
-def locate(path: str | Path) -> tuple[Path, int | None]:
+def locate(path: files.Name) -> tuple[files.AnyPath, int | None]:
     """The folder of checkpoints and the step that a user means.
 
     Args:
@@ -224,7 +225,7 @@ def locate(path: str | Path) -> tuple[Path, int | None]:
     Raises:
       CheckpointError: nothing of that kind lies there.
     """
-    path = Path(path)
+    path = files.path(path)
     if not path.is_dir():
         raise CheckpointError(f"{path}: no such folder; give a run's folder or a checkpoint in it")
     if _is_checkpoint(path):
@@ -235,7 +236,7 @@ def locate(path: str | Path) -> tuple[Path, int | None]:
     raise CheckpointError(f"{path}: holds no checkpoint; give a run's folder or a checkpoint in it")
 
 
-def _is_checkpoint(path: Path) -> bool:
+def _is_checkpoint(path: files.AnyPath) -> bool:
     return path.name.isdigit() and (path / "state").is_dir()
 
 

@@ -1,27 +1,46 @@
-"""One run at a time in a folder."""
+"""One run at a time in a folder.
 
+On a disk the operating system holds the lock, and frees it when the process ends, however it
+ends. Cloud Storage has no such thing. There the lock is an object that names its owner, and that
+a thread of the owner renews every minute; one that was not renewed for five minutes is of a run
+that was killed, and counts for nothing. Two runs that start within the same second may both go on.
+"""
+
+import contextlib
 import fcntl
 import getpass
 import os
+import secrets
 import socket
+import threading
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 
-from mdmf_jax.errors import CheckpointError
+from mdmf_jax import files
+from mdmf_jax.errors import CheckpointError, UserError
 
 NAME = ".lock"
+RENEWED = 60.0  # seconds between two signs of life on gs://
+DEAD = 300.0  # seconds without one after which a run counts as killed
 
 
-class FolderLock:
-    """Holds a folder for this process. A context manager; makes the folder if it is absent.
-
-    The operating system frees the lock when the process ends, however it ends. The file
-    `.lock` that stays behind says who had it last.
+def folder_lock(folder: files.Name) -> AbstractContextManager:
+    """Holds a folder for this process; makes the folder if it is absent.
 
     Raises:
       CheckpointError: another process holds it (the message names its owner), or the folder
         cannot be made or written to.
+    """
+    place = files.path(folder)
+    return FolderLock(place) if isinstance(place, Path) else CloudLock(place)
+
+
+class FolderLock:
+    """Holds a folder on a disk; see `folder_lock`.
+
+    The file `.lock` that stays behind says who had it last.
     """
 
     def __init__(self, folder: Path):
@@ -56,6 +75,53 @@ class FolderLock:
         trace: TracebackType | None,
     ) -> None:
         self._file.close()
+
+
+class CloudLock:
+    """Holds a folder on gs://; see `folder_lock` and the top of this module."""
+
+    def __init__(self, folder: files.AnyPath):
+        self._folder, self._place = folder, folder / NAME
+        self._content = {"owner": _owner(), "token": secrets.token_hex(8)}
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._renew, daemon=True)
+
+    def __enter__(self) -> "CloudLock":
+        self._refuse_if_held()
+        self._write()
+        self._refuse_if_held()  # by one that wrote just after
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._ended.set()
+        self._thread.join()
+        if self._other() is None:
+            self._place.unlink(missing_ok=True)
+
+    def _renew(self) -> None:
+        while not self._ended.wait(RENEWED):
+            with contextlib.suppress(UserError):  # the next minute may do better
+                self._write()
+
+    def _write(self) -> None:
+        files.write_json(self._place, self._content | {"time": time.time()}, CheckpointError)
+
+    def _other(self) -> dict | None:
+        """What another process that lives wrote."""
+        with files.one_line(self._place, "read", CheckpointError):
+            if not self._place.exists():
+                return None
+        found = files.read_json(self._place, CheckpointError)
+        living = time.time() - float(found.get("time", 0)) < DEAD
+        return found if living and found.get("token") != self._content["token"] else None
+
+    def _refuse_if_held(self) -> None:
+        if found := self._other():
+            raise CheckpointError(
+                f"{self._folder} is in use by {found.get('owner')}; wait until it ends ({DEAD:.0f} "
+                "s if it was killed) or take another folder"
+            )
 
 
 def _owner() -> str:

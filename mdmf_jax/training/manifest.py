@@ -6,7 +6,6 @@ that the save was interrupted; then it does not count as a checkpoint.
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from mdmf_jax import files
@@ -15,13 +14,13 @@ from mdmf_jax.errors import CheckpointError
 NAME = "manifest.json"
 
 
-def write_manifest(folder: Path) -> None:
+def write_manifest(folder: files.AnyPath) -> None:
     """Writes folder/manifest.json; it is there whole or not at all, also after a power cut."""
     listed = {path: _entry(folder / path) for path in _files(folder)}
     files.write_whole(folder / NAME, _render(listed), CheckpointError)
 
 
-def check_manifest(folder: Path) -> None:
+def check_manifest(folder: files.AnyPath) -> None:
     """Compares a checkpoint with its manifest.
 
     Raises:
@@ -32,14 +31,14 @@ def check_manifest(folder: Path) -> None:
         file = folder / path
         if not file.is_file():
             raise _damaged(folder, f"{path} is missing")
-        size = file.stat().st_size
+        size = files.size_of(file)
         if size != expected["bytes"]:
             raise _damaged(folder, f"{path} has {size} bytes instead of {expected['bytes']}")
         if files.sha256_of(file, CheckpointError) != expected["sha256"]:
             raise _damaged(folder, f"the content of {path} has changed")
 
 
-def _read(folder: Path) -> dict[str, dict[str, Any]]:
+def _read(folder: files.AnyPath) -> dict[str, dict[str, Any]]:
     try:
         text = (folder / NAME).read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -63,17 +62,20 @@ def _render(entries: dict[str, dict[str, Any]]) -> str:
     return f'{{"files": {listed},\n"sha256": "{digest}"}}\n'
 
 
-def _files(folder: Path) -> Iterator[str]:
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and path != folder / NAME:
-            yield path.relative_to(folder).as_posix()
+def _files(folder: files.AnyPath, above: str = "") -> Iterator[str]:
+    """Names of all files in a folder and the folders in it, without the manifest."""
+    for path in sorted(folder.iterdir()):
+        if path.is_dir():
+            yield from _files(path, f"{above}{path.name}/")
+        elif above + path.name != NAME:
+            yield above + path.name
 
 
-def _entry(path: Path) -> dict[str, Any]:
-    return {"bytes": path.stat().st_size, "sha256": files.sha256_of(path, CheckpointError)}
+def _entry(path: files.AnyPath) -> dict[str, Any]:
+    return {"bytes": files.size_of(path), "sha256": files.sha256_of(path, CheckpointError)}
 
 
-def _damaged(folder: Path, reason: str) -> CheckpointError:
+def _damaged(folder: files.AnyPath, reason: str) -> CheckpointError:
     return CheckpointError(
         f"{folder} is damaged: {reason}; restore it from a copy, delete the folder, or set "
         "checkpoint.on_corrupt=fallback to use the one before"

@@ -62,8 +62,8 @@ def test_mdmf_head():
 def test_mdmf_head_as_xla_counts_it():
     way, shot, frames, size = 2, 1, 8, 128
     method = MDMF(MDMFConfig(heads=2, hidden=512, bidirectional=False))
-    support = jax.ShapeDtypeStruct((way, shot, frames, size), jnp.float32)
-    query = jax.ShapeDtypeStruct((way, frames, size), jnp.float32)
+    support = {"frames": jax.ShapeDtypeStruct((way, shot, frames, size), jnp.float32)}
+    query = {"frames": jax.ShapeDtypeStruct((way, frames, size), jnp.float32)}
     prompts = jax.ShapeDtypeStruct((way, size), jnp.float32)
     params = jax.eval_shape(method.init, jax.random.key(0), support, query, prompts)
 

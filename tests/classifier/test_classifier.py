@@ -163,7 +163,7 @@ def test_saved_and_loaded(fitted, saved, by_class):
 
 def test_saving_harms_nothing(fitted, tmp_path):
     (tmp_path / "mine.txt").write_text("precious")
-    with pytest.raises(CheckpointError, match="is no saved model"):
+    with pytest.raises(CheckpointError, match="is not a saved model"):
         fitted.save(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
 
@@ -184,8 +184,8 @@ def test_changed_and_missing_files_are_named(copy, name):
     ("path", "value"),
     [
         (("format",), 99),
-        (("settings", "frames"), "8"),
-        (("settings", "frames"), 9),
+        (("settings", "clips", "frames"), "8"),
+        (("settings", "clips", "frames"), 9),
         (("settings", "method"), "mdmf"),
         (("settings", "typo"), 1),
         (("classes", 0, "videos"), []),
@@ -238,13 +238,18 @@ def test_a_run_gives_its_best_parameters(finished_run):
     import jax
 
     from mdmf_jax.classifier.model import pretrained
-    from mdmf_jax.runs.evaluate import Task, load_checkpoint
+    from mdmf_jax.evaluation.opened import open_checkpoint
+    from mdmf_jax.evaluation.task import Task
 
     model = pretrained(finished_run.folder)
-    experiment, params, _, _ = load_checkpoint(finished_run.folder, Task())
-    assert model.settings.method == "mdmf"
-    assert (model.settings.frames, model.settings.crop, model.settings.resize) == (3, 16, 18)
-    assert model.settings.head == experiment.config.head
-    jax.tree.map(np.testing.assert_array_equal, model.head, params["head"])
-    for name, branch in params["encoder"].items():
-        jax.tree.map(np.testing.assert_array_equal, model.clip.params[name], branch)
+    opened = open_checkpoint(finished_run.folder, Task())
+    settings, clips = model.settings.model, model.settings.clips
+    assert settings.method == "mdmf"
+    assert (settings.frames, clips.frames, clips.crop, clips.resize) == (3, 3, 16, 18)
+    assert settings.head == opened.config.head
+    assert model.params.keys() == opened.params.keys() == {"encoder", "head"}
+    jax.tree.map(np.testing.assert_array_equal, model.params, opened.params)
+    start = model.few_shot.start
+    assert start.keys() == model.params["encoder"].keys()
+    moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), start, model.params["encoder"])
+    assert max(jax.tree.leaves(moved)) > 1e-6  # the run trained its encoder

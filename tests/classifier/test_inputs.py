@@ -6,12 +6,12 @@ from PIL import Image
 
 from mdmf_jax.classifier.clips import BadVideo, ClipReader
 from mdmf_jax.classifier.folders import all_videos, by_class, expand, labelled_videos
-from mdmf_jax.classifier.settings import Settings
+from mdmf_jax.classifier.settings import ClipSettings
 from mdmf_jax.data.demo.store import encode_mp4
 from mdmf_jax.data.videos.video import read_video
 from mdmf_jax.errors import DataError
 
-SETTINGS = Settings("otam", "{}", "clip", 3, 18, 16, "mdmf", "ends", 1)
+SETTINGS = ClipSettings(3, 18, 16, "mdmf", "ends", 1)
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_all_kinds_of_input_give_the_same_clip(frames, tmp_path):
 
 
 def test_further_test_clips_are_other_frames(frames):
-    reader = ClipReader(Settings("otam", "{}", "clip", 3, 18, 16, "mdmf", "ends", 2))
+    reader = ClipReader(ClipSettings(3, 18, 16, "mdmf", "ends", 2))
     clips = reader.read(frames).clips["rgb"]
     assert clips.shape == (2, 3, 16, 16, 3)
     single = ClipReader(SETTINGS).read(frames).clips["rgb"][0]

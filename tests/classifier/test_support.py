@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +11,12 @@ import pytest
 
 from mdmf_jax.classifier.support import SupportClass, SupportSet, leave_one_out, query_logits
 from mdmf_jax.evaluation.compiled_method import CompiledMethod
+from mdmf_jax.model import FewShotModel
+from mdmf_jax.models.encoders.options import CLIPOptions
 from mdmf_jax.models.methods.base import FewShotMethod
+from mdmf_jax.models.methods.registry import METHODS
+from mdmf_jax.models.model_settings import ModelSettings
 from mdmf_jax.ops.prototypes import class_means
-from mdmf_jax.weights.huggingface import load_clip
 
 T, D = 3, 16
 
@@ -26,21 +29,23 @@ class Options:
 class Toy(FewShotMethod):
     """Chooses prompts, mixes videos with texts, and knows how to be masked."""
 
+    Config: ClassVar[type] = Options
+
     config: Options
 
     chooses_prompts = True
 
-    def class_text_logits(self, videos, table):
-        return videos.mean(-2) @ table.T
+    def class_text_logits(self, features, table):
+        return features["frames"].mean(-2) @ table.T
 
     def choose_prompts(self, scores, choice=None, *, train=False):
         return scores.argmax(-1) if choice is None else choice, jax.nn.softmax(scores)
 
-    def encode_support(self, videos, texts, *, train=False):
-        return {"mixed": jnp.tanh(videos.mean(-2) * texts)}
+    def encode_support(self, features, texts, *, train=False):
+        return {"mixed": jnp.tanh(features["frames"].mean(-2) * texts)}
 
-    def encode_query(self, videos, texts, *, train=False):
-        return {"mixed": jnp.tanh(videos.mean(-2) + texts)}
+    def encode_query(self, features, texts, *, train=False):
+        return {"mixed": jnp.tanh(features["frames"].mean(-2) + texts)}
 
     def match(self, supports, queries, prompts, *, support_mask=None, train=False):
         means = class_means(supports["mixed"], support_mask) + prompts
@@ -62,7 +67,7 @@ def support_of(features, texts):
     names = "abc"[: len(features)]
     return SupportSet(
         {
-            n: SupportClass(n, t, f, [""] * len(f), None)
+            n: SupportClass(n, t, {"frames": f}, [""] * len(f), None)
             for n, f, t in zip(names, features, texts, strict=True)
         }
     )
@@ -86,19 +91,23 @@ class Ready(NamedTuple):
 
 @pytest.fixture(scope="module", params=["plain", "text"])
 def ready(request, clip_folder):
-    method = Toy(Options(request.param))
+    encoder = CLIPOptions(path=str(clip_folder))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(METHODS, "toy", Toy)
+        model = FewShotModel(ModelSettings("toy", Options(request.param), "clip", encoder, T))
 
     def program(params, support, queries, texts, mask):
         options = {"support_mask": mask}
-        return method.apply({"params": params}, support, queries, texts, **options).logits
+        videos = {"frames": support}, {"frames": queries}
+        return model.method.apply({"params": params}, *videos, texts, **options).logits
 
-    stages = CompiledMethod(load_clip(clip_folder), method, {}, "clip")
+    stages = CompiledMethod(model, {"encoder": model.start, "head": {}})
     return Ready(program, {}, stages, np.copy if request.param == "plain" else np.log)
 
 
 def test_logits_are_those_of_the_method(ready, episode):
     features, texts, queries = episode
-    found = query_logits(ready.stages, support_of(features, texts), queries)
+    found = query_logits(ready.stages, support_of(features, texts), {"frames": queries})
     expected = ready.scale(direct(*ready[:2], features, texts, queries))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mdmf_jax.classifier.clips import ClipReader, timed_frames
-from mdmf_jax.classifier.settings import Settings
+from mdmf_jax.classifier.settings import ClipSettings
 from mdmf_jax.classifier.windows import (
     Span,
     best_windows,
@@ -16,7 +16,7 @@ from mdmf_jax.classifier.windows import (
 )
 from mdmf_jax.errors import ConfigError, DataError
 
-SETTINGS = Settings("otam", "{}", "clip", 3, 4, 4, "mdmf", "ends", 1)
+SETTINGS = ClipSettings(3, 4, 4, "mdmf", "ends", 1)
 
 
 def stream(times):

@@ -56,11 +56,13 @@ def results():
     }
 
 
-def test_files_of_before_say_part(results):
+def test_files_of_before_say_part(results, tmp_path):
     line = tables.task_line(results)
     assert "2,000 episodes of the 2 test classes, seed 7" in line
-    results["task"]["part"] = results["task"].pop("split")
-    assert tables.task_line(results) == line
+    old = copy.deepcopy(results)
+    old["task"]["part"] = old["task"].pop("split")
+    (tmp_path / "compare.json").write_text(json.dumps(old))
+    assert read_comparison(tmp_path / "compare.json") == results
 
 
 def printed(table):
@@ -195,7 +197,7 @@ GRID = {
     "name": "mdmf: test classes",
     "ways": [2, 3],
     "shots": [1, 2, 4],
-    "task": {"part": "test", "queries": 1, "episodes": 20, "seed": 0},
+    "task": {"split": "test", "queries": 1, "episodes": 20, "seed": 0},
     "classes": 3,
     "trained": "untrained",
     "cells": [

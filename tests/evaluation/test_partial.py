@@ -8,7 +8,8 @@ from mdmf_jax.evaluation import partial
 from mdmf_jax.evaluation.partial import PartialAnswers, inputs_key, resumed
 
 EPISODES = {"index": np.arange(7), "support": np.arange(14).reshape(7, 2)}
-INPUTS = ({"w": np.ones(3)}, np.zeros((2, 3)), np.ones((4, 3)), EPISODES, jax.random.key(1))
+FEATURES = {"frames": np.zeros((2, 3)), "patches": np.zeros((2, 1, 2))}
+INPUTS = ({"w": np.ones(3)}, FEATURES, np.ones((4, 3)), EPISODES, jax.random.key(1))
 
 
 class Killed(Exception):
@@ -59,7 +60,8 @@ def test_answers_to_other_inputs_do_not_count(tmp_path, place):
     path = tmp_path / "x.partial"
     with pytest.raises(Killed):
         resumed(Evaluator(kill_before=3), path, *INPUTS)
-    others = ({"w": np.zeros(3)}, np.ones((2, 3)), np.zeros((4, 3)))
+    features = FEATURES | {"patches": np.ones((2, 1, 2))}
+    others = ({"w": np.zeros(3)}, features, np.zeros((4, 3)))
     others += (EPISODES | {"support": EPISODES["support"] + 1}, jax.random.key(2))
     changed = Evaluator()
     resumed(changed, path, *INPUTS[:place], others[place], *INPUTS[place + 1 :])

@@ -4,7 +4,6 @@ import json
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 
 import jax
 import numpy as np
@@ -13,14 +12,16 @@ import pytest
 from mdmf_jax.classifier.calibration import Calibration
 from mdmf_jax.classifier.classifier import FewShotClassifier
 from mdmf_jax.classifier.clips import ClipReader
-from mdmf_jax.classifier.model import Model, head_shapes
-from mdmf_jax.classifier.settings import settings_of_clip
+from mdmf_jax.classifier.model import Model
+from mdmf_jax.classifier.settings import Settings, untrained_clips
 from mdmf_jax.cli import main as cli
 from mdmf_jax.errors import UserError
 from mdmf_jax.export.load_exported import ExportError, load_exported
 from mdmf_jax.export.writer import export_model
+from mdmf_jax.model import FewShotModel
+from mdmf_jax.models.encoders.options import CLIPOptions
 from mdmf_jax.models.methods.registry import config_class
-from mdmf_jax.weights.huggingface import load_clip
+from mdmf_jax.models.model_settings import ModelSettings
 
 # Run with the exported folder as the only place of our code. Argument: the folder's parent.
 ALONE = """
@@ -46,21 +47,26 @@ assert not REFUSED & {name.partition(".")[0] for name in sys.modules}
 """
 
 
-def model_of(clip_folder, method: str, **head) -> Model:
+FRAMES = 4
+
+
+def model_of(clip_folder, method: str, encoder=(), **head) -> Model:
     """A method with parameters of random numbers."""
-    clip = load_clip(clip_folder)
-    settings = settings_of_clip(clip.config, method)
-    settings = replace(settings, frames=4, head=config_class(method)(**head))
+    options = CLIPOptions(path=str(clip_folder), **dict(encoder))
+    settings = ModelSettings(method, config_class(method)(**head), "clip", options, FRAMES)
+    few_shot = FewShotModel(settings)
     rng = np.random.default_rng(0)
-    shapes = head_shapes(settings, clip)
+    shapes = few_shot.shapes["head"]
     drawn = jax.tree.map(lambda x: rng.normal(0.3, 0.3, x.shape).astype(np.float32), shapes)
-    return Model(settings, clip, drawn)
+    clips = untrained_clips(few_shot.encoder.image_size, FRAMES)
+    params = {"encoder": few_shot.start, "head": drawn}
+    return Model(Settings(settings, clips), few_shot, params)
 
 
 @pytest.fixture(scope="module")
 def clips(clip_folder, by_class):
     """All test videos, and the same as the exported model takes them [N, T, S, S, 3]."""
-    reader = ClipReader(model_of(clip_folder, "mean_pool").settings)
+    reader = ClipReader(model_of(clip_folder, "mean_pool").settings.clips)
     videos = [path for paths in by_class.values() for path in paths]
     return videos, np.stack([reader.read(video).clips["rgb"][0] for video in videos])
 
@@ -129,7 +135,7 @@ def test_damaged_folder_is_refused(fitted, tmp_path, damage):
     else:
         manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"format": 0}))
     words = {"changed": "has changed", "other format": "format 0"}
-    with pytest.raises(ExportError, match=words.get(damage, "no complete exported model")):
+    with pytest.raises(ExportError, match=words.get(damage, "not a complete exported model")):
         load_exported(folder)
 
 
@@ -176,7 +182,7 @@ def test_classes_learnt_after_the_export(clip_folder, by_class, clips, tmp_path,
     support = {name: paths[: 1 + i] for i, (name, paths) in enumerate(by_class.items())}
     original.fit(support)
     prompts = [c.prompt for c in original._support.classes.values()]
-    texts = model.encode_texts(original._model.clip.tokenizer(prompts, 77))
+    texts = model.encode_texts(original._model.few_shot.tokenizer(prompts, 77))
     frames = {
         name: clips[1][[clips[0].index(path) for path in paths]] for name, paths in support.items()
     }
@@ -186,11 +192,13 @@ def test_classes_learnt_after_the_export(clip_folder, by_class, clips, tmp_path,
     assert model.predict(clips[1][:10]) == [original.classes_[i] for i in logits.argmax(-1)]
 
 
-def test_views_are_averaged(fitted, clips):
+def test_test_clips_are_averaged(fitted, clips):
     model, frames = load_exported(fitted[1] / "exported"), clips[1][:4]
-    views = np.stack([frames[:2], frames[2:]], axis=1)  # [2, 2, T, S, S, 3]
-    single = model.encode(frames)
-    np.testing.assert_allclose(model.encode(views), (single[:2] + single[2:]) / 2, atol=1e-6)
+    several = np.stack([frames[:2], frames[2:]], axis=1)  # [2, 2, T, S, S, 3]
+    single, mean = model.encode(frames), model.encode(several)
+    assert single.keys() == mean.keys() == {"frames"}
+    expected = (single["frames"][:2] + single["frames"][2:]) / 2
+    np.testing.assert_allclose(mean["frames"], expected, atol=1e-6)
 
 
 def test_the_folder_must_be_new(fitted, tmp_path, capsys):

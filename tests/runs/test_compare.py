@@ -5,14 +5,15 @@ import shutil
 
 import numpy as np
 import pytest
-from mdmf_jax.runs.experiment import Experiment
 
 from mdmf_jax.cli import main as cli
 from mdmf_jax.cli.entries import split_name
 from mdmf_jax.cli.numbers import ranges
 from mdmf_jax.config.config import from_config_dict
 from mdmf_jax.config.load import load_config, split_text
+from mdmf_jax.evaluation.evaluator import Evaluator
 from mdmf_jax.runs.published_checkpoint import write_checkpoint
+from mdmf_jax.runs.train import make_run
 
 CONFIG = """
 from configs import common
@@ -24,7 +25,7 @@ def get_config(arg=""):
 """
 # The library that reads config files still uses it.
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
-SIZES = {"part": "test", "way": 2, "shot": 1, "queries": 2, "episodes": 30, "seed": 5}
+SIZES = {"split": "test", "way": 2, "shot": 1, "queries": 2, "episodes": 30, "seed": 5}
 
 
 @pytest.fixture(scope="module")
@@ -45,34 +46,34 @@ def config_file(small, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def experiments(small):
-    """Experiments of the small settings by method."""
+def made(small):
+    """Runs of the small settings by method, as they begin."""
     from configs import common
 
     def make(method):
         config = common.get_config()
         config.update_from_flattened_dict(small | {"method": method})
-        return Experiment(from_config_dict(config))
+        return make_run(from_config_dict(config))
 
     return {method: make(method) for method in ("mean_pool", "cross_transformer")}
 
 
 @pytest.fixture(scope="module")
-def run(experiments, tmp_path_factory):
+def run(made, tmp_path_factory):
     """A run's folder with a checkpoint."""
-    experiment, folder = experiments["cross_transformer"], tmp_path_factory.mktemp("run") / "ct"
-    write_checkpoint(folder, experiment.config, experiment.new_state().params)
+    begun, folder = made["cross_transformer"], tmp_path_factory.mktemp("run") / "ct"
+    write_checkpoint(folder, begun.config, begun.trainer.new_state().params)
     return folder
 
 
 def options(sizes=SIZES):
-    return [f"--{name.replace('part', 'split')}={value}" for name, value in sizes.items()]
+    return [f"--{name}={value}" for name, value in sizes.items()]
 
 
-def mean_pool_by_hand(experiment, table):
+def mean_pool_by_hand(begun, table):
     """Predictions [N, Q] by the cosine of mean frames, in numpy."""
-    params = experiment.new_state().params
-    means = np.asarray(experiment.features(params["encoder"], "test")).mean(axis=1)
+    features = begun.evaluator.features(begun.trainer.new_state().params, "test")
+    means = np.asarray(features["frames"]).mean(axis=1)
     predictions = []
     for support, query in zip(table["support"], table["query"], strict=True):
         prototypes, queries = means[support].mean(axis=1), means[query]
@@ -82,17 +83,15 @@ def mean_pool_by_hand(experiment, table):
     return np.array(predictions)
 
 
-def test_compare_configs_and_a_checkpoint(
-    config_file, run, experiments, tmp_path, monkeypatch, capsys
-):
+def test_compare_configs_and_a_checkpoint(config_file, run, made, tmp_path, monkeypatch, capsys):
     encoded = []
-    original = Experiment.features
+    original = Evaluator.features
 
     def features(self, *arguments):
         encoded.append(self.config.method)
         return original(self, *arguments)
 
-    monkeypatch.setattr(Experiment, "features", features)
+    monkeypatch.setattr(Evaluator, "features", features)
     pairs = tmp_path / "pairs.csv"
     pairs.write_text("test red box,test blue box\n")
     argv = [
@@ -119,13 +118,12 @@ def test_compare_configs_and_a_checkpoint(
     assert (first["parameters"], first["trained"]) == (0, "not needed")
     assert loaded["parameters"] > 0 and loaded["settings"]["method"] == "cross_transformer"
 
-    experiment = experiments["mean_pool"]
-    table = experiment.dataset.episodes(*SIZES.values())
-    right = mean_pool_by_hand(experiment, table) == table["query_labels"]
+    begun = made["mean_pool"]
+    table = begun.dataset.episodes(*SIZES.values())
+    right = mean_pool_by_hand(begun, table) == table["query_labels"]
     assert first["accuracy"] == pytest.approx(right.mean())
-    second = experiments["cross_transformer"].evaluate(
-        experiments["cross_transformer"].new_state().params, **SIZES
-    )
+    other = made["cross_transformer"]
+    second = other.evaluator.evaluate(other.trainer.new_state().params, **SIZES)
     assert loaded["accuracy"] == second["accuracy"]
     difference = loaded["accuracy"] - first["accuracy"]
     assert loaded["difference"]["mean"] == pytest.approx(difference)
@@ -172,16 +170,16 @@ def test_training_first_with_several_rates(config_file, tmp_path, capsys):
     ]
 
 
-def test_grid(run, experiments, tmp_path, capsys):
-    sizes = {name: SIZES[name] for name in ("part", "queries", "episodes", "seed")}
+def test_grid(run, made, tmp_path, capsys):
+    sizes = {name: SIZES[name] for name in ("split", "queries", "episodes", "seed")}
     argv = ["grid", f"--checkpoint={run}", *options(sizes), f"--out={tmp_path}"]
     assert cli.main([*argv, "--ways=2..3", "--shots=1,2"]) == 0, capsys.readouterr().err
     results = json.loads((tmp_path / "grid.json").read_text())
     assert (results["ways"], results["shots"]) == ([2, 3], [1, 2])
-    experiment = experiments["cross_transformer"]
+    begun = made["cross_transformer"]
     for cell in results["cells"]:
         task = sizes | {"way": cell["way"], "shot": cell["shot"]}
-        expected = experiment.evaluate(experiment.new_state().params, **task)
+        expected = begun.evaluator.evaluate(begun.trainer.new_state().params, **task)
         assert cell["accuracy"] == expected["accuracy"]
         assert cell["interval95"] == expected["interval95"]
     names = {path.name for path in tmp_path.iterdir()}
@@ -270,11 +268,11 @@ def test_lists_of_numbers(text, expected):
     [
         (
             "test_red_box/3.mp4",
-            "otam and b have different videos in the test part (12 and 11; for ",
+            "otam and b have different videos in the test split (12 and 11; for ",
         ),
         (
             "test_red_box",
-            "otam and b have different classes in the test part (3 and 2; for example",
+            "otam and b have different classes in the test split (3 and 2; for example",
         ),
     ],
 )

@@ -6,14 +6,14 @@ import shutil
 import jax
 import numpy as np
 import pytest
-from mdmf_jax.runs.experiment import Experiment
 from rich.console import Console
 
 from mdmf_jax.config.config import from_config_dict
 from mdmf_jax.errors import CheckpointError
 from mdmf_jax.evaluation import partial
-from mdmf_jax.runs.evaluate import Task, evaluate
-from mdmf_jax.runs.train import train_and_evaluate
+from mdmf_jax.evaluation.task import Task
+from mdmf_jax.runs.evaluate import evaluate
+from mdmf_jax.runs.train import make_run, train_and_evaluate
 from mdmf_jax.training.checkpoint import FOLDER, Checkpoints
 
 
@@ -40,7 +40,7 @@ def test_the_one_before_is_used_if_the_user_says_so(damaged_run, finished_run, s
     assert "WARNING" in out.getvalue() and "damaged-4" in out.getvalue()
     assert [metrics["step"] for metrics in history] == [3, 4]
     assert results["test"] == finished_run.results["test"]
-    abstract = Experiment(config).abstract_state
+    abstract = make_run(config).trainer.abstract_state
     states = []
     for folder in (damaged_run, finished_run.folder):
         with Checkpoints(folder / FOLDER) as checkpoints:

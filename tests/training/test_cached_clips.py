@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from mdmf_jax.runs.experiment import Experiment
 
 from mdmf_jax.config.config import from_config_dict
 from mdmf_jax.data.episodes.drawing import sample_episode
@@ -13,6 +12,7 @@ from mdmf_jax.data.protocols.splits import Split
 from mdmf_jax.errors import ConfigError
 from mdmf_jax.models.encoders.clip.config import CLIPConfig, TextConfig, VisionConfig
 from mdmf_jax.models.encoders.clip.vision import CLIPVision
+from mdmf_jax.runs.train import make_run
 from mdmf_jax.training.optimizer import join_params, split_params
 
 VIEWS = 4
@@ -26,29 +26,30 @@ def settings_cached(settings):
 
 
 def test_episodes_take_stored_clips_of_the_same_videos(settings_cached):
-    experiment = Experiment(from_config_dict(settings_cached))
-    params = experiment.new_state().params["encoder"]
-    batch = next(experiment.train_batches(params, 3, 4))
-    again = next(experiment.train_batches(params, 3, 5))
-    pixels = next(experiment.dataset.train_batches(3, 4))
+    run = make_run(from_config_dict(settings_cached))
+    params = run.trainer.new_state().params
+    batch = next(run.train_batches(params, 3, 4))
+    again = next(run.train_batches(params, 3, 5))
+    pixels = next(run.dataset.train_batches(3, 4))
     for name in ("query_labels", "class_ids", "index"):
         np.testing.assert_array_equal(batch[name], pixels[name])
-    assert batch["support"].shape == (8, 2, 1, 3, 16)
-    np.testing.assert_array_equal(batch["support"], again["support"])
+    supports = batch["support"]["frames"]
+    assert supports.shape == (8, 2, 1, 3, 16)
+    np.testing.assert_array_equal(supports, again["support"]["frames"])
 
-    read, count = experiment.dataset.train_clips(VIEWS)
+    read, count = run.dataset.train_clips(VIEWS)
     assert count == 12 * VIEWS
     clips = np.stack([read(number)["rgb"] for number in range(count)])
     assert len(np.unique(clips.reshape(count, -1), axis=0)) > 12  # the views differ
-    stored = np.asarray(experiment.encode(params, clips.reshape(-1, 16, 16, 3)))
-    stored = stored.reshape(count, 3, 16)
-    found = batch["support"].reshape(-1, 3, 16)
+    stored = np.asarray(run.model.encode(params, {"rgb": clips})["frames"])
+    assert stored.shape == (count, 3, 16)
+    found = supports.reshape(-1, 3, 16)
     distance = np.abs(found[:, None] - stored[None]).max((2, 3))
     assert (distance.min(1) < 1e-4).all()
     videos = distance.argmin(1) // VIEWS
     np.testing.assert_array_equal(videos // 4, batch["class_ids"].reshape(-1))
 
-    state, metrics = experiment.train_step()(experiment.new_state(), batch)
+    state, metrics = run.train_step(params)(run.trainer.new_state(), batch)
     assert state.step == 1 and np.isfinite(metrics["loss"])
 
 
@@ -80,7 +81,7 @@ def test_views_are_drawn_evenly_and_videos_as_elsewhere():
 def test_a_trained_encoder_has_no_cached_features(settings_cached):
     settings_cached.train.freeze = ("^encoder/vision_model",)
     with pytest.raises(ConfigError, match="cached_clips is 4, which needs a frozen encoder"):
-        Experiment(from_config_dict(settings_cached))
+        make_run(from_config_dict(settings_cached))
 
 
 def test_frozen_early_blocks_are_not_differentiated():

@@ -17,39 +17,34 @@ from mdmf_jax.training.steps import make_train_step
 KEY = jax.random.key(7)
 
 
-def wide_head(key):
-    """A head whose kernel is large enough to be divided; only its corner is used."""
-    return {"fc1": {"kernel": jax.random.normal(key, (128, 256))}}
+WIDE = (128, 256)  # a head whose kernel is large enough to be divided; its corner is used
 
 
 class Trainer:
     """A new state, the jitted step and its compiled program for 16 episodes."""
 
     def __init__(self, stand, mesh=(1, 1), micro_batch=0, divide=False, freeze=()):
-        def head(params, *args, **options):
-            corner = {"fc1": {"kernel": params["fc1"]["kernel"][:8, :8]}}
-            return stand.head(corner, *args, **options)
-
+        model = stand.model(shape=WIDE)
         devices = jax.devices()[: mesh[0] * mesh[1]]
         self.mesh = device_mesh(16, mesh[1], devices)
         optimizer = make_optimizer(1e-2)
         maker = StateMaker(
-            wide_head, stand.encoder_params, optimizer, freeze=freeze, mesh=self.mesh, divide=divide
+            model.init, model.start, optimizer, freeze=freeze, mesh=self.mesh, divide=divide
         )
         self.step = make_train_step(
-            stand.encode,
-            head,
+            model,
             optimizer,
             freeze=freeze,
             mesh=self.mesh,
             shardings=maker.shardings,
             micro_batch=micro_batch,
         )
-        self.table, self.state = jnp.asarray(stand.class_table), maker(jax.random.key(0))
+        self.texts = jax.tree.map(jnp.asarray, stand.texts)
+        self.state = maker(jax.random.key(0))
 
     def arguments(self, batch):
         spread = {name: jax.device_put(x, over_episodes(self.mesh)) for name, x in batch.items()}
-        return self.state, spread, self.table, KEY
+        return self.state, spread, self.texts, KEY
 
     def __call__(self, batch):
         self.state, metrics = self.step(*self.arguments(batch))

@@ -121,8 +121,8 @@ def test_two_processes_equal_one(tiny, finished_run, tmp_path, repository):
 
 def restored(folder, config):
     """The newest state of a run, in the memory of one device."""
-    from mdmf_jax.runs.experiment import Experiment
+    from mdmf_jax.runs.train import make_run
 
-    experiment = Experiment(from_config_dict(config))
+    trainer = make_run(from_config_dict(config)).trainer
     with Checkpoints(folder / FOLDER) as checkpoints:
-        return checkpoints.restore(checkpoints.latest(), experiment.abstract_state)
+        return checkpoints.restore(checkpoints.latest(), trainer.abstract_state)

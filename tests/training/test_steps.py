@@ -11,7 +11,7 @@ import pytest
 from mdmf_jax.training.optimizer import make_optimizer
 from mdmf_jax.training.sharding import device_mesh
 from mdmf_jax.training.state import StateMaker
-from mdmf_jax.training.steps import batch_metrics, encode_episodes, make_train_step
+from mdmf_jax.training.steps import batch_metrics, encoded, make_train_step
 
 KEY = jax.random.key(7)
 
@@ -23,26 +23,24 @@ def trainer(
     devices=1,
     model_devices=1,
     rate=1e-2,
-    encode=None,
+    encoder=None,
     max_skipped=0,
     kind="adam",
 ):
     """A new state, and a step that takes (state, batch)."""
     optimizer = make_optimizer(rate, kind=kind)
     mesh = device_mesh(8, model_devices, jax.devices()[:devices])
-    make_state = StateMaker(
-        stand.init_head, stand.encoder_params, optimizer, freeze=freeze, mesh=mesh
-    )
+    model = stand.model(encoder) if encoder else stand.model()
+    make_state = StateMaker(model.init, model.start, optimizer, freeze=freeze, mesh=mesh)
     step = make_train_step(
-        encode or stand.encode,
-        stand.head,
+        model,
         optimizer,
         freeze=freeze,
         mesh=mesh,
         shardings=make_state.shardings,
         max_skipped=max_skipped,
     )
-    return make_state(jax.random.key(0)), lambda s, b: step(s, b, stand.class_table, KEY)
+    return make_state(jax.random.key(0)), lambda s, b: step(s, b, stand.texts, KEY)
 
 
 def leaves(tree):
@@ -55,33 +53,42 @@ def test_features_go_back_to_their_videos(stand):
 
     def encode(params, frames):
         seen.append(frames.shape)
-        return frames.reshape(frames.shape[0], -1)[:, :2] * params
+        return frames.reshape(frames.shape[0], -1)[:, :2] * 1.0
 
-    support, query = encode_episodes(encode, 1.0, batch["support"], batch["query"])
+    model, keys = stand.model(stand.encoder_with(encode)), jax.random.split(KEY, 2)
+    seen.clear()
+    params = {"encoder": {"visual_projection": {"kernel": jnp.ones((12, 8))}}}
+    found = encoded(model, params, batch, keys)
     assert seen == [(2 * (3 * 2 + 3) * 4, 2, 2, 3)]
-    np.testing.assert_array_equal(support, batch["support"][..., 0, 0, :2])
-    np.testing.assert_array_equal(query, batch["query"][..., 0, 0, :2])
+    for name in ("support", "query"):
+        assert set(found[name]) == {"frames"}
+        expected = batch[name]["rgb"][..., 0, 0, :2]
+        np.testing.assert_array_equal(found[name]["frames"], expected)
+    again = encoded(model, params, found, keys)  # features stay as they are
+    assert again["support"] is found["support"] and len(seen) == 1
 
 
 def test_metrics_are_means_over_episodes(stand):
-    batch, params = stand.batch(episodes=3), {"encoder": stand.encoder_params}
-    params["head"] = stand.init_head(jax.random.key(0))
-    keys = jax.random.split(KEY, 3)
-    table = jnp.asarray(stand.class_table)
-    metrics = batch_metrics(stand.encode, stand.head, params, batch, table, keys)
+    batch, model = stand.batch(episodes=3), stand.model()
+    params = model.init(jax.random.key(0))
+    keys, texts = jax.random.split(KEY, 3), jax.tree.map(jnp.asarray, stand.texts)
+    metrics = batch_metrics(model, params, batch, texts, keys, KEY)
 
     totals, hits, prompts = [], [], []
     for e in range(3):
         dropout, prompt = jax.random.split(keys[e])
         support, query = (
             np.stack([stand.encode(params["encoder"], clip) for clip in videos])
-            for videos in (batch["support"][e].reshape(6, 4, 2, 2, 3), batch["query"][e])
+            for videos in (
+                batch["support"]["rgb"][e].reshape(6, 4, 2, 2, 3),
+                batch["query"]["rgb"][e],
+            )
         )
-        output = stand.head(
-            params["head"],
-            support.reshape(3, 2, 4, -1),
-            query,
-            stand.class_table[batch["class_ids"][e]],
+        output = model.method.apply(
+            {"params": params["head"]},
+            {"frames": support.reshape(3, 2, 4, -1)},
+            {"frames": query},
+            texts.features[batch["class_ids"][e]],
             query_labels=batch["query_labels"][e],
             train=True,
             rngs={"dropout": dropout, "prompt": prompt},
@@ -151,9 +158,10 @@ def test_a_step_without_a_finite_loss_changes_nothing(stand, max_skipped):
     def encode(params, frames):  # Not a number for black frames.
         return stand.encode(params, frames) + 0 * jnp.log(frames.max().astype(jnp.float32))
 
-    state, step = trainer(stand, encode=encode, max_skipped=max_skipped)
+    encoder = stand.encoder_with(encode)
+    state, step = trainer(stand, encoder=encoder, max_skipped=max_skipped)
     good, bad = stand.batch(episodes=8), stand.batch(episodes=8)
-    bad |= {"support": np.zeros_like(bad["support"]), "query": np.zeros_like(bad["query"])}
+    bad |= {name: jax.tree.map(np.zeros_like, bad[name]) for name in ("support", "query")}
     state, metrics = step(state, good)
     assert (metrics["updated"], metrics["skipped"]) == (True, 0)
     for count in (1, 2):
@@ -207,7 +215,7 @@ def test_frozen_encoder_is_neither_changed_nor_differentiated(stand):
         raise AssertionError("backward pass through a frozen encoder")
 
     encode.defvjp(lambda params, frames: (encode(params, frames), None), backward)
-    state, step = trainer(stand, freeze=("^encoder/",), encode=encode)
+    state, step = trainer(stand, freeze=("^encoder/",), encoder=stand.encoder_with(encode))
     before = leaves(state.params)
     moments = jax.tree.leaves(state.opt_state)
     assert [leaf.shape for leaf in moments] == [(), (8, 8), (8, 8)]

@@ -6,6 +6,8 @@ a protocol by the folder that the protocol gives it, whatever it is called on di
 
 from pathlib import Path
 
+from mdmf_jax import files
+from mdmf_jax.data.local_copies import local_copy
 from mdmf_jax.data.protocols.class_folders import ListedVideos, class_folders, key, videos_by_stem
 from mdmf_jax.data.protocols.lists import parse_list, require_classes
 from mdmf_jax.data.protocols.protocol import Protocol, match_folders
@@ -79,7 +81,7 @@ def _folders_of(root: Path, protocol: Protocol) -> dict[str, str]:
     return found
 
 
-def list_file(splits_dir: Path, split: str) -> Path:
+def list_file(splits_dir: files.AnyPath, split: str) -> Path:
     """The list of a split in a folder, under one of the usual names.
 
     Raises:
@@ -89,7 +91,7 @@ def list_file(splits_dir: Path, split: str) -> Path:
     names = [f"{split}{ending}" for ending in endings]
     for name in names:
         if (splits_dir / name).is_file():
-            return splits_dir / name
+            return local_copy(splits_dir / name)
     raise DataError(
         f"{splits_dir / names[0]}: no such file, nor {', '.join(names[1:])} beside it;"
         " set data.splits to the folder of the list files"

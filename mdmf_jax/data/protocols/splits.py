@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from mdmf_jax import files
 from mdmf_jax.data.protocols.class_folders import folder_order, stem
 from mdmf_jax.data.protocols.finding import (
     list_file,
@@ -127,7 +128,7 @@ def load_split(
     if not root.is_dir():
         raise DataError(f"{root}: no such folder; set data.root to the folder of the videos")
     if splits_dir:
-        path = list_file(Path(splits_dir), split)
+        path = list_file(files.path(splits_dir), split)
         videos = videos_of_list(root, path, split, protocol, frames, missing)
     elif protocol and not (root / split).is_dir():
         videos = videos_of_protocol(root, split, protocol, frames)

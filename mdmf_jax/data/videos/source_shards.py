@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from mdmf_jax import files
+from mdmf_jax.data.local_copies import local_copies
 from mdmf_jax.data.prepare.index import COLUMNS, PREPARED, prepared_splits, read_json
 from mdmf_jax.data.prepare.plan import FORMAT
 from mdmf_jax.data.protocols.splits import Split
@@ -32,8 +34,8 @@ class Shards:
       DataError: the folder is not a prepared data set, has no such split, or is damaged.
     """
 
-    def __init__(self, directory: str | Path, split: str) -> None:
-        self._directory = Path(directory)
+    def __init__(self, directory: files.Name, split: str) -> None:
+        self._directory = files.path(directory)
         summary = read_json(self._directory / PREPARED)
         if summary.get("format") != FORMAT:
             raise DataError(
@@ -51,8 +53,8 @@ class Shards:
         self.seconds = np.array(index["seconds"])
         self.split, self._classes = _split(split, described, index)
         self._first = [0, *accumulate(self._frames)]  # record of the first frame of each video
-        files = [self._directory / file for file, _ in described["shards"]]
-        self._shards = _ShardFiles(files, [records for _, records in described["shards"]])
+        shards = local_copies([self._directory / file for file, _ in described["shards"]])
+        self._shards = _ShardFiles(shards, [records for _, records in described["shards"]])
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -85,7 +87,7 @@ class Shards:
             ) from error
 
 
-def _check(directory: Path, split: str, described: dict, index: dict) -> None:
+def _check(directory: files.AnyPath, split: str, described: dict, index: dict) -> None:
     lengths = {len(index.get(column, ())) for column in COLUMNS}
     records = sum(records for _, records in described["shards"])
     if lengths != {described["videos"]} or sum(index["frames"]) != records:
@@ -110,8 +112,8 @@ def _split(split: str, described: dict, index: dict) -> tuple[Split, np.ndarray]
 class _ShardFiles:
     """The records of several files, numbered through; files are opened when first needed."""
 
-    def __init__(self, files: list[Path], records: list[int]) -> None:
-        self._files = files
+    def __init__(self, shards: list[Path], records: list[int]) -> None:
+        self._files = shards
         self._ends = list(accumulate(records))
         self._readers: dict[int, Any] = {}
         self._lock = threading.Lock()

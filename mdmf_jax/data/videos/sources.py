@@ -11,13 +11,14 @@ from typing import Protocol
 
 import numpy as np
 
+from mdmf_jax import files
 from mdmf_jax.data.prepare.index import PREPARED
 from mdmf_jax.data.protocols.splits import Split
 from mdmf_jax.data.videos.source_frames import FrameFolders, is_image
 from mdmf_jax.data.videos.source_shards import Shards
 from mdmf_jax.data.videos.source_videos import VideoFiles
 from mdmf_jax.data.videos.video import SUFFIXES
-from mdmf_jax.errors import ConfigError
+from mdmf_jax.errors import ConfigError, DataError
 
 KINDS = ("auto", "videos", "frames", "prepared")
 _MOST_FOLDERS = 10_000  # looked into before giving up
@@ -104,19 +105,21 @@ def find_kind(kind: str, root: str | Path) -> str:
         raise ConfigError(f"data.source={kind!r} is unknown; use one of {', '.join(KINDS)}")
     if kind != "auto":
         return kind
-    if (Path(root) / PREPARED).is_file():
+    if (files.path(root) / PREPARED).is_file():
         return "prepared"
+    if files.is_cloud(root):
+        raise DataError(f"{root}: holds no {PREPARED}; on gs:// videos must be prepared")
     return "frames" if _holds_images(str(root)) else "videos"
 
 
 def _holds_images(root: str) -> bool:
     """Whether the first folder that has videos or images in it, below a class, has images."""
-    for number, (folder, below, files) in enumerate(os.walk(root)):
+    for number, (folder, below, names) in enumerate(os.walk(root)):
         below[:] = sorted(name for name in below if not name.startswith("."))
-        if any(name.lower().endswith(SUFFIXES) for name in files):
+        if any(name.lower().endswith(SUFFIXES) for name in names):
             return False
         deep = os.path.relpath(folder, root).count(os.sep) >= 1  # class/video
-        if deep and any(is_image(name) for name in files):
+        if deep and any(is_image(name) for name in names):
             return True
         if number > _MOST_FOLDERS:
             return False

@@ -1,4 +1,4 @@
-"""What the videos of a part hold, as checksums; files that did not change are not read again."""
+"""What the videos of a split hold, as checksums; files that did not change are not read again."""
 
 import os
 import time
@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from mdmf_jax import files
+from mdmf_jax.data.local_copies import local_copies
 from mdmf_jax.data.prepare.index import PREPARED, prepared_splits, read_json
 from mdmf_jax.data.videos.source_frames import image_names
 from mdmf_jax.data.videos.sources import VideoSource
@@ -63,16 +64,16 @@ class ContentTable:
 def video_contents(
     source: VideoSource, root: str | Path, table: ContentTable, workers: int
 ) -> list[str]:
-    """A checksum of what each video of a part holds, [V].
+    """A checksum of what each video of a split holds, [V].
 
-    Prepared data have one checksum for all videos of the part.
+    Prepared data have one checksum for all videos of the split.
 
     Raises:
       DataError: a file cannot be read.
     """
     count = len(source)
     if count and not os.path.exists(source.describe(0)):
-        return [_joined(_prepared_files(Path(root), source.split.name), table)] * count
+        return [_joined(_prepared_files(files.path(root), source.split.name), table)] * count
     with ThreadPoolExecutor(workers) as pool:
         return list(pool.map(partial(_video, source, table), range(count)))
 
@@ -88,9 +89,9 @@ def _joined(contents: list[Path], table: ContentTable) -> str:
     return files.sha256(f"{table.checksum(file)} {file.name}\n".encode() for file in contents)
 
 
-def _prepared_files(root: Path, part: str) -> list[Path]:
-    shards = prepared_splits(read_json(root / PREPARED))[part]["shards"]
-    return [root / f"{part}.index.json", *(root / file for file, _ in shards)]
+def _prepared_files(root: files.AnyPath, split: str) -> list[Path]:
+    shards = prepared_splits(read_json(root / PREPARED))[split]["shards"]
+    return local_copies([root / f"{split}.index.json", *(root / file for file, _ in shards)])
 
 
 def _read(path: files.AnyPath) -> dict[str, list]:

@@ -1,4 +1,4 @@
-"""Features of a part's videos, computed once for all that share encoder, data and settings."""
+"""Features of a split's videos, computed once for all that share encoder, data and settings."""
 
 import json
 from collections.abc import Callable, Iterator

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from mdmf_jax.classifier.clips import ClipReader, timed_frames
-from mdmf_jax.classifier.settings import Settings
+from mdmf_jax.classifier.settings import ClipSettings
 from mdmf_jax.classifier.windows import cut_windows
 from mdmf_jax.data.episodes.batches import episode_batches, flatten
 from mdmf_jax.data.episodes.feature_episodes import FeatureEpisodes
@@ -237,7 +237,7 @@ def test_episodes_of_several_features():
 
 
 def test_the_classifier_reads_modalities_too():
-    settings = Settings("otam", "{}", "clip", 3, 18, 16, "mdmf", "ends", 2)
+    settings = ClipSettings(3, 18, 16, "mdmf", "ends", 2)
     reader = ClipReader(settings, modalities=("rgb", "inverse"))
     frames = Noise().all_frames(3)
     read = reader.read(frames).clips

@@ -19,11 +19,30 @@ def mesh(data):
 
 
 def video(index):
-    return np.random.default_rng(index).integers(0, 256, (3, 2, 2, 3), dtype=np.uint8)
+    """Two modalities of one video."""
+    rng = np.random.default_rng(index)
+    shapes = {"rgb": (3, 2, 2, 3), "flow": (3, 2, 2, 2)}
+    return {name: rng.integers(0, 256, shape, np.uint8) for name, shape in shapes.items()}
 
 
-def encode(params, frames):
-    return params * frames.reshape(frames.shape[0], -1)[:, :5].astype(jnp.float32)
+def encode(params, videos):
+    """Features of different shapes, [N, 5] and [N, 2, 2]."""
+    first = videos["rgb"].reshape(len(videos["rgb"]), -1)[:, :5]
+    return {
+        "rgb": params * first.astype(jnp.float32),
+        "flow": params + videos["flow"][:, 0, 0].astype(jnp.float32),
+    }
+
+
+class Model:
+    """Stands for a FewShotModel whose encoder is the function above."""
+
+    def __init__(self, function=encode):
+        self.function = function
+
+    def stage(self, name):
+        assert name == "encode"
+        return self.function
 
 
 @pytest.mark.parametrize(
@@ -37,14 +56,18 @@ def test_features_of_every_video_in_order(strict_ranks, count, batch, devices):
             reads.append(index)
         return video(index)
 
-    def traced(params, frames):
-        shapes.append(frames.shape)
-        return encode(params, frames)
+    def traced(params, videos):
+        shapes.append(videos["rgb"].shape)
+        return encode(params, videos)
 
-    extract = FeatureExtractor(traced, mesh(devices), videos=batch)
+    extract = FeatureExtractor(Model(traced), mesh(devices), videos=batch)
     features = extract(jnp.float32(2), read, count)
-    expected = np.stack([2.0 * video(i).reshape(3, -1)[:, :5] for i in range(count)])
-    np.testing.assert_array_equal(features, expected)
+    assert features.keys() == {"rgb", "flow"}
+    videos = [video(i) for i in range(count)]
+    expected = np.stack([2.0 * v["rgb"].reshape(-1)[:5] for v in videos])
+    np.testing.assert_array_equal(features["rgb"], expected)
+    expected = np.stack([2.0 + v["flow"][0, 0] for v in videos])
+    np.testing.assert_array_equal(features["flow"], expected)
     assert sorted(reads) == list(range(count))
     assert len(shapes) == 1
     assert shapes[0][0] % devices == 0
@@ -57,4 +80,4 @@ def test_the_error_of_a_video_arrives():
         return video(index)
 
     with pytest.raises(DataError, match="video 4 is broken"):
-        FeatureExtractor(encode, mesh(1), videos=3)(jnp.float32(1), read, 9)
+        FeatureExtractor(Model(), mesh(1), videos=3)(jnp.float32(1), read, 9)

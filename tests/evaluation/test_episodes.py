@@ -5,18 +5,33 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType
 
-from mdmf_jax.evaluation.evaluator import EpisodeEvaluator
-from mdmf_jax.models.methods.clip_fsar import CLIPFSAR, CLIPFSARConfig
-from mdmf_jax.models.methods.mdmf import MDMF, MDMFConfig
+from mdmf_jax.evaluation.episodes import EpisodeEvaluator
+from mdmf_jax.model import FewShotModel
+from mdmf_jax.models.encoders.options import CLIPOptions
+from mdmf_jax.models.methods.registry import config_class
+from mdmf_jax.models.model_settings import ModelSettings
 
 WAY, SHOT, EACH, FRAMES, WIDTH, VIDEOS, CLASSES, COUNT = 3, 2, 2, 4, 16, 40, 8, 23
 SMALL = dict(heads=2, hidden=16, bidirectional=False)
 METHODS = {
-    "mdmf": MDMF(MDMFConfig(**SMALL)),
-    "mdmf, sampled": MDMF(MDMFConfig(**SMALL, pps_at_test="sample")),
-    "clip_fsar": CLIPFSAR(CLIPFSARConfig(**SMALL)),
-    "clip_fsar, merged before": CLIPFSAR(CLIPFSARConfig(**SMALL, merge_before=True)),
+    "mdmf": ("mdmf", SMALL),
+    "mdmf, sampled": ("mdmf", SMALL | {"pps_at_test": "sample"}),
+    "clip_fsar": ("clip_fsar", SMALL),
+    "clip_fsar, merged before": ("clip_fsar", SMALL | {"merge_before": True}),
 }
+
+
+@pytest.fixture
+def model_of(clip_folder):
+    """A function that makes the model of one of METHODS."""
+
+    def make(name: str) -> FewShotModel:
+        method, options = METHODS[name]
+        encoder = CLIPOptions(path=str(clip_folder))
+        head = config_class(method)(**options)
+        return FewShotModel(ModelSettings(method, head, "clip", encoder, FRAMES))
+
+    return make
 
 
 def mesh(data):
@@ -25,7 +40,7 @@ def mesh(data):
     return jax.make_mesh((data, 1), ("data", "model"), axis_types=types, devices=devices)
 
 
-def inputs(method):
+def inputs(model):
     """Arguments of an evaluator's call. Video v is of class v % CLASSES; features are close to
     each other, so that prompts are uncertain."""
     rng = np.random.default_rng(0)
@@ -40,15 +55,20 @@ def inputs(method):
         "query": videos[..., SHOT:].reshape(COUNT, -1),
         "index": np.arange(5, 5 + COUNT),
     }
-    features = rng.normal(size=(VIDEOS, FRAMES, WIDTH)).astype(np.float32)
+    features = {"frames": rng.normal(size=(VIDEOS, FRAMES, WIDTH)).astype(np.float32)}
     table = (1 + 0.02 * rng.normal(size=(CLASSES, WIDTH))).astype(np.float32)
-    example = (features[videos[0, :, :SHOT]], features[:4], table[:WAY])
-    params = jax.jit(method.init)({"params": jax.random.key(1)}, *example)["params"]
+    example = (rows(features, videos[0, :, :SHOT]), rows(features, np.arange(4)), table[:WAY])
+    params = jax.jit(model.method.init)({"params": jax.random.key(1)}, *example)["params"]
     return params, features, table, episodes, jax.random.key(4)
 
 
-def direct(method, params, features, table, episodes, key):
+def rows(features, videos):
+    return {name: x[videos] for name, x in features.items()}
+
+
+def direct(model, params, features, table, episodes, key):
     """Whole episodes, all at once."""
+    method = model.method
 
     def episode(support, query, prompts, index):
         rngs = {"prompt": jax.random.fold_in(key, index)}
@@ -59,8 +79,8 @@ def direct(method, params, features, table, episodes, key):
         return answers
 
     return jax.jit(jax.vmap(episode))(
-        features[episodes["support"]],
-        features[episodes["query"]],
+        rows(features, episodes["support"]),
+        rows(features, episodes["query"]),
         table[episodes["class_ids"]],
         episodes["index"].astype(np.uint32),
     )
@@ -73,30 +93,30 @@ def assert_same(answers, expected):
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_answers_are_those_of_whole_episodes(name):
-    method = METHODS[name]
-    case = inputs(method)
-    answers = EpisodeEvaluator(method, mesh(1), chunk=10)(*case)
+def test_answers_are_those_of_whole_episodes(name, model_of):
+    model = model_of(name)
+    case = inputs(model)
+    answers = EpisodeEvaluator(model, mesh(1), chunk=10)(*case)
     assert answers["prediction"].shape == (COUNT, WAY * EACH)
     assert len(np.unique(answers["prediction"])) == WAY
-    assert_same(answers, direct(method, *case))
+    assert_same(answers, direct(model, *case))
 
 
-def test_chunks_groups_and_devices_change_nothing():
-    method = METHODS["mdmf, sampled"]
-    case = inputs(method)
-    expected = EpisodeEvaluator(method, mesh(1), chunk=10)(*case)
+def test_chunks_groups_and_devices_change_nothing(model_of):
+    model = model_of("mdmf, sampled")
+    case = inputs(model)
+    expected = EpisodeEvaluator(model, mesh(1), chunk=10)(*case)
     for chunk, devices, gib in ((7, 8, 8.0), (8, 1, 0.0)):
-        answers = EpisodeEvaluator(method, mesh(devices), chunk, gib)(*case)
+        answers = EpisodeEvaluator(model, mesh(devices), chunk, gib)(*case)
         assert_same(answers, expected)
-    other = EpisodeEvaluator(method, mesh(1), chunk=10)(*case[:-1], jax.random.key(5))
+    other = EpisodeEvaluator(model, mesh(1), chunk=10)(*case[:-1], jax.random.key(5))
     assert (other["prompt_choice"] != expected["prompt_choice"]).any()
 
 
-def test_other_episodes_and_parts_need_no_new_compilation():
-    method = METHODS["mdmf"]
-    params, features, table, episodes, key = inputs(method)
-    evaluate = EpisodeEvaluator(method, mesh(1), chunk=10)
+def test_other_episodes_and_splits_need_no_new_compilation(model_of):
+    model = model_of("mdmf")
+    params, features, table, episodes, key = inputs(model)
+    evaluate = EpisodeEvaluator(model, mesh(1), chunk=10)
     evaluate(params, features, table, episodes, key)
     compiled = []
     jax.monitoring.register_event_duration_secs_listener(
@@ -106,7 +126,7 @@ def test_other_episodes_and_parts_need_no_new_compilation():
     compiled.clear()
     few = {"support": 32, "query": 32, "class_ids": 7}
     smaller = {name: value % few.get(name, 10**9) for name, value in episodes.items()}
-    evaluate(changed, features[:32], table[:7], smaller, key)
+    evaluate(changed, rows(features, np.arange(32)), table[:7], smaller, key)
     assert compiled == []
     jax.jit(lambda x: x + 17)(3.0)
     assert compiled  # the listener works

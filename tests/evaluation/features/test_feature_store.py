@@ -7,14 +7,19 @@ import numpy as np
 import pytest
 
 from mdmf_jax.errors import DataError
-from mdmf_jax.evaluation.features.store import FeatureCache, cache_key
+from mdmf_jax.evaluation.features.store import FeatureStore, cache_key
 
 KEY = cache_key({"encoder": "a"})
 VIDEOS = 7
+SHAPES = {"frames": (3, 4), "patches": (3, 2, 5), "class": ()}
 
 
 def right(videos):
-    return np.stack([np.random.default_rng(v).normal(size=(3, 4)) for v in videos])
+    """Features of three shapes, one of them a number for each video."""
+    return {
+        name: np.stack([np.random.default_rng([v, n]).normal(size=shape) for v in videos])
+        for n, (name, shape) in enumerate(SHAPES.items())
+    }
 
 
 class Encoder:
@@ -30,14 +35,18 @@ class Encoder:
 
 def load(folder, key=KEY, **shard):
     encoder = Encoder()
-    features = FeatureCache(folder, key).features(VIDEOS, encoder, **shard)
+    features = FeatureStore(folder, key).features(VIDEOS, encoder, **shard)
     return features, sorted(encoder.seen)
 
 
 def check(folder, encoded, key=KEY):
     """The features are right, and so many videos had to be encoded for them."""
     features, seen = load(folder, key)
-    np.testing.assert_array_equal(features, right(range(VIDEOS)).astype(np.float32))
+    expected = right(range(VIDEOS))
+    assert features.keys() == expected.keys()
+    for name, x in expected.items():
+        assert features[name].dtype == np.float32
+        np.testing.assert_array_equal(features[name], x.astype(np.float32))
     assert seen == encoded
 
 
@@ -57,15 +66,46 @@ def test_another_key_has_other_features(stored):
     check(stored[0], [])
 
 
-@pytest.mark.parametrize("place", ["header", "data", "last"])
+def places(data):
+    """Places of bits to flip: in the header, in each of the three features, and the last."""
+    start = data.index(b"\n") + 1
+    first, second = 4 * VIDEOS * 12, 4 * VIDEOS * 30
+    inside = {"frames": start, "patches": start + first, "class": start + first + second}
+    return {"header": 30, "last": len(data) - 1} | inside
+
+
+@pytest.mark.parametrize("place", ["header", "last", "frames", "patches", "class"])
 def test_a_flipped_bit(stored, place):
     folder, file = stored
     data = bytearray(file.read_bytes())
-    place = {"header": 30, "data": data.index(b"\n") + 50, "last": len(data) - 1}[place]
-    data[place] ^= 4
+    data[places(data)[place]] ^= 4
     file.write_bytes(data)
     check(folder, list(range(VIDEOS)))
     check(folder, [])
+
+
+def _header(content, change):
+    line, _, data = content.partition(b"\n")
+    header = json.loads(line)
+    change(header)
+    return json.dumps(header).encode() + b"\n" + data
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda header: header["shapes"].pop("class"),
+        lambda header: header["shapes"].update(frames=[4, 3]),
+        lambda header: header.update(shapes={n: [] for n in header["shapes"]}),
+        lambda header: header.update(videos=header["videos"][::-1]),
+        lambda header: header.pop("shapes"),
+        lambda header: header.update(shapes=[1, 2]),
+    ],
+)
+def test_a_header_that_does_not_fit_the_data(stored, change):
+    folder, file = stored
+    file.write_bytes(_header(file.read_bytes(), change))
+    check(folder, list(range(VIDEOS)))
 
 
 @pytest.mark.parametrize("left", [0, 20, 200, -1])
@@ -101,7 +141,18 @@ def test_shards_in_any_order_add_up(tmp_path):
     check(tmp_path, [])
 
 
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
+def test_files_have_the_mode_that_the_umask_gives(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        check(tmp_path / "store", list(range(VIDEOS)))
+    finally:
+        os.umask(before)
+    (file,) = tmp_path.glob("store/*/*.features")
+    assert file.stat().st_mode & 0o777 == mode
+
+
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="features cannot be stored.*feature_cache"):
-        FeatureCache(tmp_path / "file", KEY)
+    with pytest.raises(DataError, match="cannot be written.*feature_cache"):
+        FeatureStore(tmp_path / "file", KEY)

@@ -1,21 +1,26 @@
-"""Features of an experiment from disk: encoded again when anything they depend on changes."""
+"""Features of a run from disk: encoded again when anything they depend on changes."""
 
 import os
 import shutil
+from dataclasses import dataclass
 
 import jax
 import numpy as np
 import pytest
-from mdmf_jax.runs.experiment import Experiment
 
 from mdmf_jax.cli.main import main
 from mdmf_jax.config.config import from_config_dict
+from mdmf_jax.config.defaults import choose_encoder
+from mdmf_jax.config.fields import setting
+from mdmf_jax.models.encoders.clip.encoder import CLIPEncoder
+from mdmf_jax.models.encoders.registry import ENCODERS
+from mdmf_jax.runs.train import make_run
 
-PARTS = 12  # test videos of the tiny data
+VIDEOS = 12  # test videos of the tiny data
 
 
 class Counting:
-    """The experiment's extractor; says how many clips it was given."""
+    """The evaluator's extractor; says how many clips it was given."""
 
     def __init__(self, extract):
         self.extract, self.clips = extract, 0
@@ -38,36 +43,70 @@ def own(settings, videos, tmp_path):
 
 
 def features(settings, change=lambda params: params):
-    experiment = Experiment(from_config_dict(settings))
-    counting = experiment._extract = Counting(experiment._extract)
-    params = change(experiment.new_state().params["encoder"])
-    return experiment.features(params, "test"), counting.clips
+    run = make_run(from_config_dict(settings))
+    counting = run.evaluator._extract = Counting(run.evaluator._extract)
+    params = run.trainer.new_state().params
+    params = {"encoder": change(params["encoder"]), "head": params["head"]}
+    (features,) = run.evaluator.features(params, "test").values()
+    return features, counting.clips
 
 
 def test_encoded_once_then_only_after_changes(own, tmp_path):
     first, clips = features(own)
-    assert clips == PARTS
+    assert clips == VIDEOS
     again, clips = features(own)
     assert clips == 0
     np.testing.assert_array_equal(first, again)
 
     other, clips = features(own, lambda p: jax.tree.map(lambda x: x * 1.01, p))
-    assert clips == PARTS
+    assert clips == VIDEOS
     assert np.abs(other - first).max() > 1e-4
 
     video = next((tmp_path / "videos" / "test" / "test_red_box").glob("0.mp4"))
     green = next((tmp_path / "videos" / "test" / "test_green_box").glob("0.mp4"))
     shutil.copyfile(green, video)
     changed, clips = features(own)
-    assert clips == PARTS
+    assert clips == VIDEOS
     assert np.abs(changed - first).max() > 1e-4
 
     own.data.test_clips = 2
     views, clips = features(own)
-    assert clips == 2 * PARTS
+    assert clips == 2 * VIDEOS
     assert views.shape == first.shape
     own.data.workers = 1
     assert features(own)[1] == 0
+
+
+class Scaled(CLIPEncoder):
+    """CLIP with an option that no parameter shows."""
+
+    @dataclass(frozen=True)
+    class Config(CLIPEncoder.Config):
+        scale: float = setting(1.0, "factor of the features")
+
+    def videos(self, videos, texts=None, **options):
+        found = super().videos(videos, texts, **options)
+        return {name: self.options.scale * x for name, x in found.items()}
+
+
+def test_an_option_of_the_encoder_that_leaves_its_parameters_alone(own, monkeypatch):
+    monkeypatch.setitem(ENCODERS, "scaled", Scaled)
+    plain, clips = features(own)
+    assert clips == VIDEOS
+    choose_encoder(own, "scaled")
+    for scale, encoded in ((1.0, VIDEOS), (3.0, VIDEOS), (1.0, 0), (3.0, 0)):
+        own.encoder.scale = scale
+        found, clips = features(own)
+        assert clips == encoded
+        np.testing.assert_allclose(found, scale * plain, rtol=1e-6)
+
+
+def test_the_type_of_the_computation_has_features_of_its_own(own):
+    whole, _ = features(own)
+    own.encoder.dtype = "bfloat16"
+    half, clips = features(own)
+    assert clips == VIDEOS
+    assert np.abs(whole - half).max() > 1e-4
 
 
 @pytest.mark.filterwarnings("ignore:.*load_module")
