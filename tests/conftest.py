@@ -1,31 +1,61 @@
 """Settings of all tests, and a tiny data set, CLIP and config for those that run a model."""
 
-import atexit
 import io
 import os
+import pickle
 import shutil
-import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-# These must be set before JAX starts. Programs that the tests start inherit them.
-_COMPILED = tempfile.mkdtemp(prefix="mdmf_jax_compiled_")
-atexit.register(shutil.rmtree, _COMPILED, ignore_errors=True)
-os.environ["XLA_FLAGS"] = (
-    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
-)
-os.environ["JAX_PLATFORMS"] = "cpu"
-os.environ["JAX_COMPILATION_CACHE_DIR"] = _COMPILED
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
-os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+import jax_settings
+
+jax_settings.before_jax_starts()
 
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+from filelock import FileLock  # noqa: E402
 from rich.console import Console  # noqa: E402
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = jax_settings.REPOSITORY
 COLOURS = ((200, 30, 30), (30, 200, 30), (30, 30, 200))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """After the choice of tests by marker: the tests that need full optimisation come last."""
+    jax_settings.choose_devices(items)
+    items.sort(key=lambda item: item.get_closest_marker("optimised") is not None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    jax_settings.check_devices(item)
+    jax_settings.choose_level(item)
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """made_once(name, make): a folder that `make` fills, once for all workers of a test run.
+
+    Tests look at it and change nothing.
+    """
+    root = tmp_path_factory.getbasetemp()
+    root = (root.parent if os.environ.get("PYTEST_XDIST_WORKER") else root) / "made_once"
+    root.mkdir(exist_ok=True)
+
+    def made(name: str, make: Callable[[Path], object]) -> Path:
+        folder, done = root / name, root / f"{name}.done"
+        with FileLock(root / f"{name}.lock"):
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # what a failed attempt left
+                folder.mkdir()
+                make(folder)
+                done.touch()
+        return folder
+
+    return made
 
 
 @pytest.fixture
@@ -42,14 +72,18 @@ def repository() -> Path:
 
 
 @pytest.fixture(scope="session")
-def videos(tmp_path_factory) -> Path:
+def videos(made_once) -> Path:
     """Folder with train, val and test, each of three classes of four short videos.
 
     The frames of a class are noise around its colour.
     """
+    return made_once("videos", make_videos)
+
+
+def make_videos(root: Path) -> None:
     from mdmf_jax.data.demo.store import encode_mp4
 
-    root, rng = tmp_path_factory.mktemp("videos"), np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for split in ("train", "val", "test"):
         for name, colour in zip(("red_box", "green_box", "blue_box"), COLOURS, strict=True):
             folder = root / split / f"{split}_{name}"
@@ -58,12 +92,15 @@ def videos(tmp_path_factory) -> Path:
                 noise = rng.integers(-25, 25, (9, 20, 24, 3))
                 frames = (np.array(colour) + noise).astype(np.uint8)
                 (folder / f"{number}.mp4").write_bytes(encode_mp4(frames))
-    return root
 
 
 @pytest.fixture(scope="session")
-def clip_folder(tmp_path_factory) -> Path:
+def clip_folder(made_once) -> Path:
     """A CLIP of random numbers: images of 16 pixels, D = 16."""
+    return made_once("clip", make_clip)
+
+
+def make_clip(folder: Path) -> None:
     import jax.numpy as jnp
 
     from mdmf_jax.models.encoders.clip.config import CLIPConfig, TextConfig, VisionConfig
@@ -76,9 +113,7 @@ def clip_folder(tmp_path_factory) -> Path:
     config = CLIPConfig(VisionConfig(16, 32, 1, 2, image_size=16, patch_size=8), text, 16)
     pixels, ids = jnp.zeros((1, 16, 16, 3)), jnp.zeros((1, 77), jnp.int32)
     params = jax.jit(CLIP(config).init)(jax.random.key(0), pixels, ids)["params"]
-    folder = tmp_path_factory.mktemp("clip")
     save_clip(folder, config, jax.tree.map(np.asarray, params), tokenizer)
-    return folder
 
 
 TINY = {
@@ -140,12 +175,23 @@ class FinishedRun(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def finished_run(tiny, tmp_path_factory) -> FinishedRun:
+def finished_run(tiny, made_once) -> FinishedRun:
+    """It lies in `run`, beside `said.pickle`: its results, history and what it printed."""
+
+    def make(folder: Path) -> None:
+        said = train_tiny(tiny_settings(tiny), folder / "run")
+        (folder / "said.pickle").write_bytes(pickle.dumps(said))
+
+    folder = made_once("finished_run", make)
+    said = pickle.loads((folder / "said.pickle").read_bytes())
+    return FinishedRun(folder / "run", *said)
+
+
+def train_tiny(settings, folder: Path) -> tuple[dict, list, str]:
     from mdmf_jax.config.config import from_config_dict
     from mdmf_jax.runs.train import train_and_evaluate
 
-    folder, out = tmp_path_factory.mktemp("run"), io.StringIO()
+    out = io.StringIO()
     console = Console(file=out, width=120)
-    config = from_config_dict(tiny_settings(tiny))
-    results, history = train_and_evaluate(config, folder, console)
-    return FinishedRun(folder, results, history, out.getvalue())
+    results, history = train_and_evaluate(from_config_dict(settings), folder, console)
+    return results, history, out.getvalue()

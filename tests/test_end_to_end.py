@@ -90,6 +90,7 @@ def test_metrics_of_every_logged_step_are_lines(finished_run):
     assert accuracies[chosen["step"]] == chosen["accuracy"]
 
 
+@pytest.mark.devices
 def test_same_seed_same_numbers_and_resuming_changes_nothing(finished_run, settings, tmp_path):
     settings.train.steps = 2
     _, first = train(settings, tmp_path)
@@ -137,6 +138,7 @@ def test_reference_variant_with_frozen_encoder(settings, tmp_path):
     assert max(jax.tree.leaves(moved)) > 1e-4
 
 
+@pytest.mark.devices
 def test_eight_devices_compute_what_one_does(settings, monkeypatch):
     config, results = from_config_dict(settings), []
     for devices in (8, 1):

@@ -16,6 +16,8 @@ from mdmf_jax.data.protocols.splits import Split
 from mdmf_jax.models.encoders.clip.config import CLIPConfig, TextConfig, VisionConfig
 from mdmf_jax.models.layers.attention import IMPLEMENTATIONS
 
+pytestmark = pytest.mark.optimised
+
 
 @pytest.fixture(autouse=True)
 def compilation_cache():

@@ -12,6 +12,8 @@ from benchmarks.plain_vit import image_features
 from mdmf_jax.models.encoders.clip.config import CLIPConfig, TextConfig, VisionConfig
 from mdmf_jax.models.encoders.clip.vision import CLIPVision
 
+pytestmark = pytest.mark.optimised
+
 
 def test_the_plain_vit_is_the_same_function():
     vision = VisionConfig(16, 24, 2, 4, image_size=12, patch_size=4)

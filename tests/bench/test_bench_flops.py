@@ -10,6 +10,8 @@ from mdmf_jax.models.encoders.clip.published import published_config
 from mdmf_jax.models.encoders.clip.vision import CLIPVision
 from mdmf_jax.models.methods.mdmf import MDMF, MDMFConfig
 
+pytestmark = pytest.mark.optimised
+
 TEXT = TextConfig(8, 16, 1, 2)
 
 

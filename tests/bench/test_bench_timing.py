@@ -9,6 +9,8 @@ import pytest
 from mdmf_jax.bench.peaks import peak_flops
 from mdmf_jax.bench.timing import compile_program, seconds_of, summarise
 
+pytestmark = pytest.mark.optimised
+
 
 def test_seconds_of_times_each_call_after_the_warmup():
     calls, readings = [], itertools.chain([10.0, 10.5, 20.0, 23.0, 30.0, 30.25])

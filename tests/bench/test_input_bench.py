@@ -2,6 +2,8 @@ import pytest
 
 from mdmf_jax.bench.input import measure
 
+pytestmark = pytest.mark.optimised
+
 
 def test_each_source_is_measured(tmp_path):
     found = {m.name: m for m in measure(seconds=0.1, videos=10, length=0.6, loaders=["threads"])}

@@ -101,7 +101,7 @@ def test_wrong_arguments(kinetics, capsys, change, message):
 def test_the_protocol_is_required_and_has_an_older_name(kinetics, capsys):
     without = [word for word in command(kinetics) if not word.startswith("--protocol")]
     assert main(without) == 2
-    assert "error: --protocol is missing; give the name" in capsys.readouterr().err
+    assert "error: the following arguments are required: --protocol" in capsys.readouterr().err
     assert main([*without, "--split=no_such"]) == 2
     warning, error = capsys.readouterr().err.splitlines()
     assert warning == "warning: --split is now --protocol; use that name"

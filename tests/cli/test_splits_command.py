@@ -256,7 +256,7 @@ def test_public_addresses():
     ("argv", "message"),
     [
         ([], "the following arguments are required: ACTION"),
-        (["shw"], "invalid choice: 'shw'"),
+        (["shw"], "unknown command 'shw'; did you mean show?"),
         (["show", "hmdb"], "protocol 'hmdb' is unknown; known: hmdb51_arn"),
         (["verify", "hmdb51_arn", "absent.txt"], "absent.txt: cannot be read"),
         (["verify", "hmdb51_arn"], "the following arguments are required: FILE"),

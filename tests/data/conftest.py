@@ -14,8 +14,10 @@ DEMO_CLIPS = 3
 
 
 @pytest.fixture(scope="session")
-def demo_root(tmp_path_factory):
-    return ensure_demo(tmp_path_factory.mktemp("cache"), clips=DEMO_CLIPS)
+def demo_root(made_once):
+    return ensure_demo(
+        made_once("cache", lambda cache: ensure_demo(cache, clips=DEMO_CLIPS)), clips=DEMO_CLIPS
+    )
 
 
 @pytest.fixture(scope="session")

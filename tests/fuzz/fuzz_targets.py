@@ -17,6 +17,7 @@ from safetensors.numpy import save
 
 from configs import common
 from mdmf_jax.config.config import from_config_dict
+from mdmf_jax.config.defaults import ARGUMENTS
 from mdmf_jax.data.protocols.lists import parse_list
 from mdmf_jax.errors import UserError
 from mdmf_jax.training.manifest import NAME, check_manifest, write_manifest
@@ -110,7 +111,7 @@ def _argument(value: str, folder: Path) -> Any:
 
 
 def _argument_inputs() -> st.SearchStrategy[str]:
-    names = st.one_of(st.sampled_from(sorted(common.ARGUMENTS)), TEXTS)
+    names = st.one_of(st.sampled_from(sorted(ARGUMENTS)), TEXTS)
     item = st.tuples(names, st.sampled_from(["=", "", "=="]), TEXTS).map("".join)
     return st.lists(item, max_size=3).map(",".join)
 

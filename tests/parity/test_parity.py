@@ -12,6 +12,7 @@ sys.path.insert(0, str(HERE))
 import check  # noqa: E402
 import mdmf_case  # noqa: E402
 
+pytestmark = pytest.mark.optimised
 CASES = check.find_cases([HERE / "heads", HERE / "mdmf"])
 
 

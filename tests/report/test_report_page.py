@@ -156,7 +156,7 @@ def comparison(evaluated):
     entry |= {"method": "mdmf", "trained": SCRIPT, "parameters": 3, "seconds_per_1000": 1.0}
     entry |= {"difference": difference, "pairs": None, "checkpoint": None}
     entry |= {"per_class": {SCRIPT: 0.5}, "class_difference": {SCRIPT: difference}}
-    sizes = {"part": "test", "way": 2, "shot": 1, "queries": 1, "episodes": 20, "seed": 0}
+    sizes = {"split": "test", "way": 2, "shot": 1, "queries": 1, "episodes": 20, "seed": 0}
     return {
         "date": "2024-01-01",
         "task": sizes,

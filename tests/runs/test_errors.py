@@ -128,9 +128,10 @@ def test_bad_clip(fails, arguments, clip_folder, tmp_path, kind):
     assert name in message
 
 
-def test_checkpoint_of_other_settings(fails, arguments, finished_run):
+def test_checkpoint_of_other_settings(fails, arguments, finished_run, tmp_path):
     args = arguments(train__learning_rate=0.5, mdmf__depth=2)
-    message = train_fails(fails, args, finished_run.folder)
+    folder = shutil.copytree(finished_run.folder, tmp_path / "run")
+    message = train_fails(fails, args, folder)
     assert "was made with other settings" in message
     assert "mdmf.depth: 1 -> 2; train.learning_rate: 0.001 -> 0.5" in message
 

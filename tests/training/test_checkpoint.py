@@ -149,6 +149,7 @@ def test_what_is_set_aside_counts_no_more(tmp_path):
         assert checkpoints.steps() == [1, 2]
 
 
+@pytest.mark.devices
 def test_a_state_is_restored_on_other_devices(tmp_path):
     devices = np.array(jax.devices())
 

@@ -16,6 +16,8 @@ from mdmf_jax.training.state import StateMaker
 from mdmf_jax.training.steps import ClassTexts, make_train_step
 from mdmf_jax.weights.pretrained import Pretrained
 
+pytestmark = pytest.mark.optimised
+
 WAY, SHOT, QUERIES, FRAMES, SIDE, WIDTH, CLASSES = 5, 5, 25, 8, 224, 512, 31
 
 

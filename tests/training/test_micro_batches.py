@@ -14,7 +14,7 @@ from mdmf_jax.training.sharding import device_mesh, over_episodes
 from mdmf_jax.training.state import StateMaker
 from mdmf_jax.training.steps import make_train_step
 
-KEY = jax.random.key(7)
+pytestmark = pytest.mark.devices
 
 
 WIDE = (128, 256)  # a head whose kernel is large enough to be divided; its corner is used
@@ -44,7 +44,7 @@ class Trainer:
 
     def arguments(self, batch):
         spread = {name: jax.device_put(x, over_episodes(self.mesh)) for name, x in batch.items()}
-        return self.state, spread, self.texts, KEY
+        return self.state, spread, self.texts, jax.random.key(7)
 
     def __call__(self, batch):
         self.state, metrics = self.step(*self.arguments(batch))

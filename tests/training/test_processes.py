@@ -59,6 +59,7 @@ def test_half_a_cluster_is_refused(flags, environment, message):
         cluster_of(*flags, environment=environment)
 
 
+@pytest.mark.devices
 def test_a_single_process_takes_all_rows():
     mesh = device_mesh(16, 2)
     assert own_rows(mesh, 16).tolist() == list(range(16))
@@ -82,6 +83,7 @@ def start(number, settings, folder, port, repository):
     )
 
 
+@pytest.mark.devices
 @pytest.mark.slow
 @pytest.mark.multiprocess
 def test_two_processes_equal_one(tiny, finished_run, tmp_path, repository):

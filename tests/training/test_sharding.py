@@ -8,6 +8,8 @@ from jax.sharding import PartitionSpec as P
 from mdmf_jax.errors import ConfigError
 from mdmf_jax.training.sharding import device_mesh, tree_shardings
 
+pytestmark = pytest.mark.devices
+
 
 @pytest.mark.parametrize(
     ("episodes", "model_devices", "shape"),

@@ -13,7 +13,7 @@ from mdmf_jax.training.sharding import device_mesh
 from mdmf_jax.training.state import StateMaker
 from mdmf_jax.training.steps import batch_metrics, encoded, make_train_step
 
-KEY = jax.random.key(7)
+SEED = 7
 
 
 def trainer(
@@ -40,7 +40,8 @@ def trainer(
         shardings=make_state.shardings,
         max_skipped=max_skipped,
     )
-    return make_state(jax.random.key(0)), lambda s, b: step(s, b, stand.texts, KEY)
+    key = jax.random.key(SEED)
+    return make_state(jax.random.key(0)), lambda s, b: step(s, b, stand.texts, key)
 
 
 def leaves(tree):
@@ -55,7 +56,7 @@ def test_features_go_back_to_their_videos(stand):
         seen.append(frames.shape)
         return frames.reshape(frames.shape[0], -1)[:, :2] * 1.0
 
-    model, keys = stand.model(stand.encoder_with(encode)), jax.random.split(KEY, 2)
+    model, keys = stand.model(stand.encoder_with(encode)), jax.random.split(jax.random.key(SEED), 2)
     seen.clear()
     params = {"encoder": {"visual_projection": {"kernel": jnp.ones((12, 8))}}}
     found = encoded(model, params, batch, keys)
@@ -71,8 +72,8 @@ def test_features_go_back_to_their_videos(stand):
 def test_metrics_are_means_over_episodes(stand):
     batch, model = stand.batch(episodes=3), stand.model()
     params = model.init(jax.random.key(0))
-    keys, texts = jax.random.split(KEY, 3), jax.tree.map(jnp.asarray, stand.texts)
-    metrics = batch_metrics(model, params, batch, texts, keys, KEY)
+    keys, texts = jax.random.split(jax.random.key(SEED), 3), jax.tree.map(jnp.asarray, stand.texts)
+    metrics = batch_metrics(model, params, batch, texts, keys, jax.random.key(SEED))
 
     totals, hits, prompts = [], [], []
     for e in range(3):
@@ -137,6 +138,7 @@ def test_norms_change_no_bit_of_a_step(stand):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.devices
 @pytest.mark.parametrize(("devices", "model_devices"), [(8, 1), (8, 2), (2, 2)])
 def test_a_mesh_computes_what_one_device_does(stand, devices, model_devices):
     results = []

@@ -10,6 +10,7 @@ sys.path.insert(0, str(PARITY))
 
 import check  # noqa: E402
 
+pytestmark = pytest.mark.optimised
 CASES = check.find_cases([PARITY / "clip"])
 
 

@@ -104,9 +104,10 @@ def test_staged_results(tmp_path):
 
 
 def test_folder_that_cannot_be_written(videos, tmp_path):
+    (tmp_path / "absent").touch()  # a file, where the folder should be
     stage = Stage(tmp_path / "absent")
     task = Task("key", str(videos / "short.mp4"))
-    with pytest.raises(DataError, match="absent: cannot be written.*same command again"):
+    with pytest.raises(DataError, match="absent/key.frames: cannot be written.*same command again"):
         list(decode_all([task], stage, Images(SIZE), LIMITS, workers=1))
 
 

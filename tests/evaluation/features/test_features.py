@@ -46,7 +46,8 @@ class Model:
 
 
 @pytest.mark.parametrize(
-    ("count", "batch", "devices"), [(7, 3, 1), (6, 3, 1), (2, 5, 1), (9, 3, 4)]
+    ("count", "batch", "devices"),
+    [(7, 3, 1), (6, 3, 1), (2, 5, 1), pytest.param(9, 3, 4, marks=pytest.mark.devices)],
 )
 def test_features_of_every_video_in_order(strict_ranks, count, batch, devices):
     reads, shapes, lock = [], [], threading.Lock()

@@ -1,7 +1,7 @@
 """CLIP-FSAR's options; its numbers are checked against the published code in tests/parity."""
 
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 
 import jax
 import numpy as np
@@ -27,10 +27,13 @@ def features(inputs):
 @partial(jax.jit, static_argnames=("config", "train"))
 def run(config, inputs, train=False, **options):
     rngs = {"dropout": jax.random.key(0)}
-    return CLIPFSAR(config).apply(PARAMS, *features(inputs), train=train, rngs=rngs, **options)
+    return CLIPFSAR(config).apply(params(), *features(inputs), train=train, rngs=rngs, **options)
 
 
-PARAMS = jax.jit(CLIPFSAR(SMALL).init)(jax.random.key(0), *features(episode()))
+@cache
+def params():
+    with jax.ensure_compile_time_eval():  # even if asked for while `run` is traced
+        return jax.jit(CLIPFSAR(SMALL).init)(jax.random.key(0), *features(episode()))
 
 
 def log_softmax(x):

@@ -102,6 +102,7 @@ def test_answers_are_those_of_whole_episodes(name, model_of):
     assert_same(answers, direct(model, *case))
 
 
+@pytest.mark.devices
 def test_chunks_groups_and_devices_change_nothing(model_of):
     model = model_of("mdmf, sampled")
     case = inputs(model)
