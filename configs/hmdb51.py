@@ -5,7 +5,7 @@
 
 VIDEOS holds the 51 class folders, or is what `python -m mdmf_jax prepare` wrote.
 backbone=rn50 or vit_b16 takes the CLIP in weights/clip-rn50 or weights/clip-vit-b16 (made by
-`python -m mdmf_jax import`). method= and variant= are as in configs/common.py; the settings below
+`python -m mdmf_jax import`). method= and variant= are in docs/settings.md; the settings below
 go with the method that is given here, not with --config.method.
 
 Published settings (ResNet-50): CLIP-MDMF: rate 1e-6, 20,020 episodes. CLIP-FSAR: warm-up from 1e-6

@@ -7,7 +7,7 @@ VIDEOS holds the videos as downloaded, or in class folders; LISTS is what
 `python -m mdmf_jax splits fetch ssv2_cmn --out LISTS` wrote; for prepared data leave data.splits
 empty.
 backbone=rn50 or vit_b16 takes the CLIP in weights/clip-rn50 or weights/clip-vit-b16 (made by
-`python -m mdmf_jax import`). method= and variant= are as in configs/common.py; the settings below
+`python -m mdmf_jax import`). method= and variant= are in docs/settings.md; the settings below
 go with the method that is given here, not with --config.method.
 
 Published settings (ResNet-50): CLIP-MDMF: rate 1e-5, 45,020 episodes. CLIP-FSAR: warm-up from 2e-5

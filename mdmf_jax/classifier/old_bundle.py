@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from mdmf_jax.config.renamed import new_settings
+
 # Reads (text, features by name, pictures) of a class.
 ReadArrays = Callable[[Mapping[str, np.ndarray], int], tuple]
 
-# Names of options that were others.
-_RENAMED = {"smoothing": "temperature", "tuples": "counts"}
 _CLIPS = ("frames", "resize", "crop", "pipeline", "sampling")
 
 
@@ -19,11 +19,12 @@ def read_format_1(values: Mapping[str, Any]) -> tuple[dict[str, Any], ReadArrays
     Raises:
       KeyError: a setting is missing.
     """
-    method = values["method"]
+    method = str(values["method"])
+    today, _ = new_settings({method: values["head"], "segments": values["segments"]})
     settings = {
         "method": method,
-        "head": _today(values["head"]),
-        "sections": {"tuples": _today(values["segments"])},
+        "head": today[method],
+        "sections": {"tuples": today["tuples"]},
         "encoder": {
             "name": "clip",
             "prompt": values["prompt"],
@@ -40,10 +41,3 @@ def read_format_1(values: Mapping[str, Any]) -> tuple[dict[str, Any], ReadArrays
 def _arrays(arrays: Mapping[str, np.ndarray], number: int) -> tuple:
     features = {"frames": arrays[f"{number}.features"]}
     return arrays[f"{number}.text"], features, arrays[f"{number}.frames"]
-
-
-def _today(options: Mapping[str, Any]) -> dict[str, Any]:
-    renamed = {_RENAMED.get(name, name): value for name, value in options.items()}
-    if renamed.get("matcher") == "segments":
-        renamed["matcher"] = "tuples"
-    return renamed

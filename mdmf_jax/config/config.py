@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
+from ml_collections.config_dict import ConfigDict
+
 from mdmf_jax.config import renamed
 from mdmf_jax.config.convert import build_section, check_known
 from mdmf_jax.config.schema import (
@@ -48,7 +50,7 @@ class Config:
     sections: Mapping[str, Any] = field(default_factory=dict)
 
 
-def from_config_dict(settings: Mapping[str, Any]) -> Config:
+def from_config_dict(settings: Mapping[str, Any] | ConfigDict) -> Config:
     """Checks settings (an ml_collections ConfigDict or a plain nested dict) and freezes them.
 
     Switches that are None take the value of the variant. Old names are accepted with a warning.
@@ -86,9 +88,8 @@ def to_dict(config: Config) -> dict[str, Any]:
     }
 
 
-def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
-    to_dict = getattr(settings, "to_dict", None)
-    return to_dict() if to_dict else dict(settings)
+def _plain(settings: Mapping[str, Any] | ConfigDict) -> dict[str, Any]:
+    return settings.to_dict() if isinstance(settings, ConfigDict) else dict(settings)
 
 
 def _build(settings: dict[str, Any], complete: bool) -> Config:

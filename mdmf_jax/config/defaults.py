@@ -17,6 +17,9 @@ from mdmf_jax.config.fields import SAME
 from mdmf_jax.config.schema import all_sections, options
 from mdmf_jax.errors import ConfigError
 
+# A ConfigDict; the types of ml_collections do not tell its sections from its values.
+NestedSettings = Any
+
 # What may stand after the colon of --config=FILE:..., and the setting it changes.
 ARGUMENTS = {
     "variant": "variant",
@@ -53,7 +56,7 @@ def get_config(arg: str = "") -> ConfigDict:
     Raises:
       ConfigError: as `apply_argument`.
     """
-    config = SettingsDict()
+    config: NestedSettings = SettingsDict()
     for path, field, kind in options(all_sections()):
         section, _, name = path.rpartition(".")
         if section not in config and section:
@@ -62,7 +65,7 @@ def get_config(arg: str = "") -> ConfigDict:
     return apply_argument(config, arg)
 
 
-def apply_argument(config: ConfigDict, arg: str) -> ConfigDict:
+def apply_argument(config: NestedSettings, arg: str) -> ConfigDict:
     """Sets what an argument such as "shot=5,variant=reference" says.
 
     Raises:
@@ -80,7 +83,7 @@ def apply_argument(config: ConfigDict, arg: str) -> ConfigDict:
     return config
 
 
-def choose_encoder(config: ConfigDict, name: str) -> None:
+def choose_encoder(config: NestedSettings, name: str) -> None:
     """Gives the section `encoder` the options of an encoder.
 
     Options that the one before has as well keep their values.
@@ -91,7 +94,7 @@ def choose_encoder(config: ConfigDict, name: str) -> None:
     old = config.encoder
     if old.get("name") == name:
         return
-    made = ConfigDict()
+    made: NestedSettings = ConfigDict()
     for path, field, kind in options({"encoder": all_sections(name)["encoder"]}):
         section, _, option = path.rpartition(".")
         if section:
@@ -103,7 +106,7 @@ def choose_encoder(config: ConfigDict, name: str) -> None:
     config.encoder = made
 
 
-def _apply(config: ConfigDict, name: str, value: str) -> None:
+def _apply(config: NestedSettings, name: str, value: str) -> None:
     path = ARGUMENTS[name]
     if name == "encoder":
         choose_encoder(config, value)

@@ -2,17 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 
-from ml_collections.config_dict import ConfigDict
-
 from mdmf_jax.config import renamed
 from mdmf_jax.config.convert import BOOLS, check_known, parse
-from mdmf_jax.config.defaults import choose_encoder
+from mdmf_jax.config.defaults import NestedSettings, choose_encoder
 from mdmf_jax.config.fields import SAME
 from mdmf_jax.config.schema import all_sections, known_settings, options
 from mdmf_jax.errors import ConfigError
 
 
-def apply_overrides(config: ConfigDict, overrides: Sequence[str]) -> None:
+def apply_overrides(config: NestedSettings, overrides: Sequence[str]) -> None:
     """Sets settings, each read as the type of its field; later ones win.
 
     None is a value where the variant decides.
@@ -92,5 +90,5 @@ def _check(path: str, known: dict[str, list[str]]) -> None:
         raise ConfigError(f"{section} is a section; set one of its settings, such as {example}")
 
 
-def _encoder(config: ConfigDict) -> str:
+def _encoder(config: NestedSettings) -> str:
     return config.encoder.name if "name" in config.encoder else "clip"

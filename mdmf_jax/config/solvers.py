@@ -8,7 +8,7 @@ which all these codes accumulate gradients.
 from collections.abc import Mapping
 from typing import Any
 
-from ml_collections.config_dict import ConfigDict
+from mdmf_jax.config.defaults import NestedSettings
 
 # Methods that are heads of CLIP-FSAR's code, and of TRX's (TSA-MLT is built on it).
 CLIP_FSAR_CODE = ("clip_fsar", "otam", "mean_pool", "cross_transformer", "zero_shot")
@@ -18,7 +18,9 @@ EPISODES_PER_STEP = 16
 Numbers = Mapping[str, Any]
 
 
-def published(config: ConfigDict, *, clip_mdmf: Numbers, clip_fsar: Numbers, trx: Numbers) -> None:
+def published(
+    config: NestedSettings, *, clip_mdmf: Numbers, clip_fsar: Numbers, trx: Numbers
+) -> None:
     """Sets what the published code of `config.method` does on one data set.
 
     Args:
@@ -34,7 +36,7 @@ def published(config: ConfigDict, *, clip_mdmf: Numbers, clip_fsar: Numbers, trx
 
 
 def as_clip_mdmf(
-    config: ConfigDict,
+    config: NestedSettings,
     *,
     rate: float,
     episodes: int,
@@ -47,7 +49,7 @@ def as_clip_mdmf(
     _steps(config, episodes)
 
 
-def as_trx(config: ConfigDict, *, episodes: int) -> None:
+def as_trx(config: NestedSettings, *, episodes: int) -> None:
     """TRX and TSA-MLT: plain SGD with a rate of 1e-3."""
     config.train.optimizer = "sgd"
     config.train.learning_rate = 1e-3
@@ -55,7 +57,7 @@ def as_trx(config: ConfigDict, *, episodes: int) -> None:
 
 
 def as_clip_fsar(
-    config: ConfigDict,
+    config: NestedSettings,
     *,
     rate: float,
     warmup_start: float,
@@ -91,7 +93,7 @@ def as_clip_fsar(
     config.clip_fsar.merge_before = True  # as its 5-shot tests; for 1 shot it is the same
 
 
-def _steps(config: ConfigDict, episodes: int) -> None:
+def _steps(config: NestedSettings, episodes: int) -> None:
     config.train.episodes_per_step = EPISODES_PER_STEP
     config.train.steps = round(episodes / EPISODES_PER_STEP)
     config.train.validate_every = max(1, config.train.steps // 10)

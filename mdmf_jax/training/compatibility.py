@@ -49,8 +49,8 @@ def _defaults(encoder: str) -> dict[str, Any]:
 
 def _read_by_run(settings: Mapping[str, Any]) -> dict[str, Any]:
     """By dotted name, without the sections of other methods."""
-    method = settings.get("method")
-    others = set(all_sections()) if method in METHODS else set()
-    if others:
-        others -= set(run_sections(method, DEFAULT_ENCODER))
+    method = str(settings.get("method"))
+    others = set()
+    if method in METHODS:
+        others = set(all_sections()) - set(run_sections(method, DEFAULT_ENCODER))
     return flattened({name: value for name, value in settings.items() if name not in others})

@@ -57,7 +57,7 @@ def build_method(name: str, options: Any, sections: Mapping[str, Any], width: in
     Raises:
       ConfigError: no such method, or its attention heads cannot share `width` features.
     """
-    cls = method_class(name)
+    cls: Any = method_class(name)
     heads = getattr(options, "heads", 1)
     if width % heads:
         raise ConfigError(f"{name}.heads is {heads}, which does not divide {width} features")
