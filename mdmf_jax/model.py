@@ -248,7 +248,7 @@ class FewShotModel:
     def _encode_episode(self, params, support, query, texts, train, rngs):
         """Features of an episode's videos, (supports [W, K, ...], queries [Q, ...])."""
         way, shot = next(iter(support.values())).shape[:2]
-        sizes = EpisodeSizes(way, shot) if self.encoder.scope == "episode" else None
+        sizes = EpisodeSizes(way, shot) if self.encoder.unit == "episode" else None
         own = (texts[:, None] if texts.ndim == 2 else texts) if sizes else None
         videos = joined(support, query)
         features = self.encode(params, videos, own, train=train, rngs=rngs, episode=sizes)

@@ -131,7 +131,7 @@ class TwoModalities(FewShotMethod):
 class TaskEncoder(CLIPEncoder):
     """Each frame feature moves towards the mean of the episode's supports, by a learned share."""
 
-    scope: ClassVar = "episode"
+    unit: ClassVar = "episode"
 
     def setup(self):
         super().setup()

@@ -53,7 +53,7 @@ def pretrained(path: files.Name, method: str = "otam", encoder: files.Name | Non
         return _from_clip(str(path), method)
     restored = restore(path, encoder=None if encoder is None else str(encoder))
     found = restored.found
-    if restored.model.encoder.scope == "episode":
+    if restored.model.encoder.unit == "episode":
         raise ConfigError(
             f"{path}: its encoder {found.config.encoder_name} sees whole episodes, not single "
             "videos; test it with `mdmf eval`"

@@ -52,7 +52,7 @@ class Evaluator:
         self.texts = ClassTable(model, {s: class_texts_of(prompt, n) for s, n in names.items()})
         workers, chunk = config.data.workers, config.eval.chunk
         self._extract = FeatureExtractor(model, mesh, workers=workers)
-        self._by_episode = model.encoder.scope == "episode"
+        self._by_episode = model.encoder.unit == "episode"
         self._answer: Any = EpisodeEvaluator(model, mesh, chunk, config.eval.table_gib)
         if self._by_episode:
             self._answer = PixelEvaluator(model, mesh, chunk, workers)

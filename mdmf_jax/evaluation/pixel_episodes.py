@@ -1,4 +1,4 @@
-"""Episodes whose videos are encoded together: for encoders of scope "episode"."""
+"""Episodes whose videos are encoded together: for encoders of the unit "episode"."""
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor

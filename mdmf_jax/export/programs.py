@@ -42,7 +42,7 @@ def programs_of(model: FewShotModel, with_texts: bool) -> dict[str, bytes]:
       ConfigError: an installation of jax without the package flatbuffers, or an encoder that
         sees whole episodes.
     """
-    if model.encoder.scope == "episode":
+    if model.encoder.unit == "episode":
         raise ConfigError(
             f"the encoder {model.settings.encoder_name} sees whole episodes and cannot be exported"
         )

@@ -20,7 +20,7 @@ class Encoder(nn.Module):
 
     Class attributes:
       Config: the frozen dataclass of its options.
-      scope: "video", if the features of a video depend on it alone, so that they are made once
+      unit: "video", if the features of a video depend on it alone, so that they are made once
         and stored; or "episode", if it runs inside the episode, with attention across its videos.
       modalities: what it sees of a video.
       new_params: regular expression; leaves whose path matches are in no pretrained file. They
@@ -41,7 +41,7 @@ class Encoder(nn.Module):
     """
 
     Config: ClassVar[type]
-    scope: ClassVar[str] = "video"
+    unit: ClassVar[str] = "video"
     modalities: ClassVar[tuple[str, ...]] = ("rgb",)
     new_params: ClassVar[str] = r"(^|/)adapter"
     text_params: ClassVar[str] = r"^text_"
@@ -95,9 +95,9 @@ class Encoder(nn.Module):
 
         Args:
           videos: modality -> uint8 [N, T, S, S, C].
-          texts: text features of the episode's classes [W, M, D], for scope "episode".
+          texts: text features of the episode's classes [W, M, D], for the unit "episode".
           train: dropout on; needs the random streams `rngs`.
-          episode: how the N videos of an episode lie, for scope "episode".
+          episode: how the N videos of an episode lie, for the unit "episode".
         """
         raise TypeError(f"{type(self).__name__} encodes no videos")
 
@@ -114,8 +114,8 @@ class Encoder(nn.Module):
     def everything(self, videos: Videos, ids: jax.Array) -> Features:
         """Touches every parameter; what `init` calls."""
         texts = self.texts(ids) if self.has_texts else None
-        sizes = EpisodeSizes(1, 1) if self.scope == "episode" else None
-        return self.videos(videos, texts if self.scope == "episode" else None, episode=sizes)
+        sizes = EpisodeSizes(1, 1) if self.unit == "episode" else None
+        return self.videos(videos, texts if self.unit == "episode" else None, episode=sizes)
 
     @nn.nowrap
     def start(self, params: dict[str, Any]) -> dict[str, Any]:
