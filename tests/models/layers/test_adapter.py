@@ -243,8 +243,8 @@ class LowRank(Adapter):
 @pytest.mark.parametrize("options", LOOPS, ids=["unrolled", "loops"])
 def test_a_product_beside_a_projection_is_a_sum_of_kernels(options):
     adapted, rows = stack(LowRank, **options), jnp.zeros((6, *SIZES[2:]))
-    shapes = jax.eval_shape(adapted.init, jax.random.key(0), rows, None, TowerCall(3))["params"]
-    params, merged = random_like(shapes), {}
+    init = partial(adapted.init, x=rows, call=TowerCall(3))
+    params, merged = random_like(jax.eval_shape(init, jax.random.key(0))["params"]), {}
     for index, own in params.items():
         beside, merged[index] = own["adapter"], {k: v for k, v in own.items() if k != "adapter"}
         assert set(beside) == {f"{name}_{end}" for name in PROJECTIONS for end in ("down", "up")}
