@@ -150,21 +150,24 @@ class EncoderLayer(nn.Module):
 
     def _adapted(self, x, adapter, attend, context: BlockContext) -> jax.Array:
         """The block with the adapter's hooks."""
+        call = context.call
 
         def grouped(tokens):
-            return tokens.reshape(-1, context.call.group, *tokens.shape[1:])
+            return tokens.reshape(-1, call.group, *tokens.shape[1:])
 
         def hook(function, tokens):
-            return function(grouped(tokens), context).reshape(tokens.shape)
+            # An adapter may compute in float32; the tower goes on in its own dtype.
+            found = function(grouped(tokens), context)
+            return found.reshape(tokens.shape).astype(tokens.dtype)
 
         def beside(name, tokens):
-            return _as_rows(adapter.beside_projection(name, grouped(tokens), context))
+            return _as_rows(adapter.beside_projection(name, grouped(tokens), context), tokens, call)
 
         x = hook(adapter.before_attention, x)
         normed = context.norm1(x)
         x = x + hook(adapter.after_attention, attend(normed, normed, beside))
         normed = context.norm2(x)
-        added = _as_rows(adapter.beside_mlp(grouped(normed), context))
+        added = _as_rows(adapter.beside_mlp(grouped(normed), context), normed, call)
         return hook(adapter.after_block, x + context.mlp(normed, beside) + added)
 
 
@@ -174,6 +177,11 @@ def _over_rows(function: Callable[[jax.Array], jax.Array], tokens: jax.Array) ->
     return function(flat).reshape(tokens.shape)
 
 
-def _as_rows(added: Any) -> Any:
-    """[N, T, ...] -> [N T, ...]; a plain number as it is."""
-    return added.reshape(-1, *added.shape[2:]) if jnp.ndim(added) else added
+def _as_rows(added: Any, tokens: jax.Array, call: TowerCall) -> jax.Array:
+    """What is added to tokens [N T, L, ...], from an array that fits [N, T, L, ...]."""
+    added = jnp.asarray(added, tokens.dtype)
+    if added.ndim < 3:
+        return added
+    leading = (len(tokens) // call.group, call.group)
+    ranks = (1,) * (4 - added.ndim) + added.shape
+    return jnp.broadcast_to(added, leading + ranks[2:]).reshape(-1, *ranks[2:])

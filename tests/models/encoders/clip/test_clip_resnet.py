@@ -1,6 +1,7 @@
 """The ResNet tower against plain NumPy in float64, and its frozen BatchNorm."""
 
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -137,6 +138,11 @@ def test_the_whole_tower_is_that_of_numpy(params, strict_ranks):
     last = exactly["visual_projection"]
     features = jax.jit(CLIPVision(CONFIG).apply)({"params": params}, x)
     assert error(features, pooled @ last["kernel"] + last["bias"]) < 1e-5
+    both = CLIPVision(CONFIG, wanted=("patches", "frames"))
+    found = jax.jit(partial(both.apply, method="features"))({"params": params}, x)
+    assert tuple(sorted(found)) == ("frames", "patches")
+    assert error(found["frames"], pooled @ last["kernel"] + last["bias"]) < 1e-5
+    assert error(found["patches"], cells.reshape(2, 4, 128)) < 1e-5
 
 
 def test_running_statistics_get_no_gradient_and_adam_leaves_them_alone():
