@@ -152,6 +152,7 @@ def _answer(
         ready.params["encoder"],
         split,
         lambda: evaluator.features(ready.params, split),
+        evaluator.model.encoder.wanted,
     )
     encoded = time.perf_counter() - start
 

@@ -1,7 +1,7 @@
 """Features of a split's videos, computed once for all that share encoder, data and settings."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -29,13 +29,16 @@ class SharedFeatures:
         encoder_params: Any,
         split: str,
         compute: Callable[[], dict[str, np.ndarray]],
+        names: Sequence[str] = ("frames",),
     ) -> dict[str, np.ndarray]:
         """The features, name -> [V, ...]; `compute` is called if they are not there yet.
 
         Args:
           config: of the run whose features they are.
+          names: of the features that its method reads.
         """
-        key = "/".join((split, json.dumps(affecting(config, *_KINDS)), digest(encoder_params)))
+        content = [split, sorted(names), affecting(config, *_KINDS), digest(encoder_params)]
+        key = json.dumps(content)
         if key not in self._kept:
             self._kept[key] = compute()
         return self._kept[key]
