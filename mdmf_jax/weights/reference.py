@@ -121,10 +121,11 @@ def template(clip: CLIPConfig, method: MDMFConfig) -> dict[str, Any]:
     """Parameter tree {"encoder", "head"} of CLIP-MDMF as shapes; allocates nothing."""
     side, features = clip.vision.image_size, clip.projection_dim
     pixels = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
-    episode = [
+    support, query, texts = (
         jax.ShapeDtypeStruct(shape, jnp.float32)
         for shape in ((1, 1, 8, features), (1, 8, features), (1, features))
-    ]
+    )
+    episode = {"frames": support}, {"frames": query}, texts
     key = jax.random.key(0)
     encoder = jax.eval_shape(CLIPVision(clip).init, key, pixels)["params"]
     rngs = {"params": key, "prompt": key}
