@@ -66,8 +66,9 @@ def test_configs_by_text(tmp_path):
         mdmf_jax.evaluate(config="demo")
 
 
-def test_load(finished_run, videos, tmp_path):
-    classifier = mdmf_jax.load(finished_run.folder)
+def test_load(finished_run, videos, tmp_path, monkeypatch):
+    monkeypatch.chdir(finished_run.folder.parent)
+    classifier = mdmf_jax.load(finished_run.folder.name)  # a relative path
     assert classifier.classes_ == []
     classifier.fit(videos / "test").save(tmp_path / "model")
     loaded = mdmf_jax.load(tmp_path / "model")

@@ -100,7 +100,9 @@ def read_params(found: Found, shapes: Mapping[str, Any]) -> Params:
     Raises:
       CheckpointError: they are of other shapes, or cannot be read.
     """
-    path = found.folder / str(found.step) / "state"
+    # Orbax reads no metadata at a relative path; one on gs:// is absolute.
+    folder = found.folder if files.is_cloud(found.folder) else found.folder.absolute()
+    path = folder / str(found.step) / "state"
     item = {"params": jax.tree.map(lambda x: np.zeros(0, x.dtype), dict(shapes))}
     arguments = ocp.args.PyTreeRestore(
         item=item,
