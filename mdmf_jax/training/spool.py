@@ -54,5 +54,5 @@ class Spool:
         for name in names:
             with files.one_line(self._place / name, "read"):
                 if (self._place / name).exists():
-                    (folder / name).write_bytes((self._place / name).read_bytes())
+                    files.write_whole(folder / name, (self._place / name).read_bytes())
         return folder
