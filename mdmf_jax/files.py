@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 os.environ.setdefault("EPATH_USE_TF", "false")
 
 CLOUD = "gs://"
+# epath would import TensorFlow to reach gs://. It looks once, at its first path of any kind.
+os.environ.setdefault("EPATH_USE_TF", "false")
 # A path on a disk is a pathlib.Path, one on gs:// an epath.Path, which has the same methods.
 AnyPath: TypeAlias = Union[pathlib.Path, "epath.Path"]  # noqa: UP007
 Name: TypeAlias = str | os.PathLike[str]

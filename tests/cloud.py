@@ -1,17 +1,75 @@
 """An emulator of Cloud Storage on the loopback, for tests of gs:// paths.
 
 gcsfs finds it through STORAGE_EMULATOR_HOST, tensorstore (which reads and writes the arrays of
-checkpoints) through TENSORSTORE_GCS_HTTP_URL. The package's own server takes one request at a
-time; here its handlers run in threads.
+checkpoints) through TENSORSTORE_GCS_HTTP_URL.
 """
 
 import contextlib
 import os
+import re
 import threading
 from functools import partial
 from http.server import ThreadingHTTPServer
+from urllib.parse import parse_qs, unquote, urlsplit
 
 BUCKET = "gs://bucket"
+# gcsfs reads it when it is imported: it shall not ask Google what kind of bucket this is.
+os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+
+
+class _Generations:
+    """What the package leaves out and tensorstore needs: the generation of an object.
+
+    It is told when the object is read, and `ifGenerationMatch` and `ifGenerationNotMatch` are
+    obeyed. One request is handled at a time: the package's storage is not made for threads.
+    """
+
+    _lock = threading.Lock()
+
+    def do_GET(self):
+        self._guarded(super().do_GET)
+
+    def do_POST(self):
+        self._guarded(super().do_POST)
+
+    def do_PUT(self):
+        self._guarded(super().do_PUT)
+
+    def do_PATCH(self):
+        self._guarded(super().do_PATCH)
+
+    def do_DELETE(self):
+        self._guarded(super().do_DELETE)
+
+    def end_headers(self):
+        if self.command == "GET" and (generation := self._generation()) != "0":
+            self.send_header("x-goog-generation", generation)
+        super().end_headers()
+
+    def _guarded(self, handle):
+        with self._lock:
+            query = parse_qs(urlsplit(self.path).query)
+            found = self._generation()
+            same = query.get("ifGenerationMatch", [found])[0] == found
+            other = query.get("ifGenerationNotMatch", [""])[0] != found
+            if same and other:
+                handle()
+                return
+        self.rfile.read(int(self.headers.get("content-length", 0)))
+        self.send_response(412 if not same else 304)
+        self.end_headers()
+
+    def _generation(self):
+        """Generation of the object that the request names; 0 if there is none."""
+        from gcp_storage_emulator.exceptions import NotFound
+
+        parts = urlsplit(self.path)
+        found = re.search(r"/b/([^/]+)/o(?:/([^/]+))?$", parts.path)
+        name = found and (found[2] or parse_qs(parts.query).get("name", [""])[0])
+        try:
+            return self.storage.get_file_obj(found[1], unquote(name))["generation"] if name else "0"
+        except NotFound:
+            return "0"
 
 
 class Emulator:
@@ -28,8 +86,9 @@ class Emulator:
         from gcp_storage_emulator.storage import Storage
 
         self.requests = requests = []
+        storage = Storage(use_memory_fs=True)
 
-        class Handler(RequestHandler):
+        class Handler(_Generations, RequestHandler):
             def log_request(self, code="-", size="-"):
                 requests.append(self.requestline)
 
@@ -42,7 +101,6 @@ class Emulator:
             def handle_error(self, request, client_address):
                 """A client that hangs up, having read enough, is no error."""
 
-        storage = Storage(use_memory_fs=True)
         buckets.create_bucket(BUCKET.removeprefix("gs://"), storage)
         self._server = Server(("127.0.0.1", 0), partial(Handler, storage))
         address = f"http://127.0.0.1:{self._server.server_address[1]}"
@@ -50,7 +108,6 @@ class Emulator:
             "STORAGE_EMULATOR_HOST": address,
             "TENSORSTORE_GCS_HTTP_URL": address,
             "GOOGLE_AUTH_TOKEN_FOR_TESTING": "test",
-            "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
         }
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()

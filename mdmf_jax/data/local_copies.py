@@ -59,6 +59,7 @@ def _copy_all(pool: ThreadPoolExecutor, facts: dict[str, tuple[str, int]]) -> No
 def _facts(name: str) -> tuple[str, int]:
     """Checksum and size that Cloud Storage tells of a file."""
     files.path(name)  # says what to install
+    _place(name)  # refuses names that are none
     import fsspec
 
     with files.one_line(name, "read", DataError):
