@@ -1,20 +1,24 @@
 # make demo   train on demo videos, then recognise unseen classes (results in runs/demo)
 # make compare-demo   train every method on the demo and compare them (runs/compare-demo)
-# make test   run the tests
+# make test   run the tests; make test-slow runs those that take more than a minute
 # make soak   kill training runs (kill -9, SIGTERM) and check that they go on
 # make fuzz   feed the parsers with damaged and hostile inputs for ten minutes
-# make lint   check style
+# make lint   check style; make types checks types; make hooks has both checked at each commit
 # make PYTHON=/path/to/python3.12 test   with another Python; it gets an environment of its own
 
 PYTHON ?= python3
-# Tests that run at once; each may take 4 GB of memory.
+# Tests that run at once; each may take 4 GB of memory. Those that need several (fake) devices run
+# after the others: a process has one number of devices.
 JOBS ?= 2
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 VENV := .venv$(if $(filter python3,$(PYTHON)),,-$(VERSION))
-REQUIREMENTS := $(if $(filter 3.11,$(VERSION)),requirements.lock,requirements.txt)
+# Exact versions on Python 3.11, ranges on others.
+REQUIREMENTS := $(if $(filter 3.11,$(VERSION)),requirements.lock,requirements.txt pyproject.toml)
+PACKAGES := $(if $(filter 3.11,$(VERSION)),-r requirements.lock,-e .[dev])
 BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --durations=25
 
-.PHONY: demo compare-demo test soak fuzz lint
+.PHONY: demo compare-demo test test-slow soak fuzz lint types hooks
 demo: $(VENV)/installed
 	$(BIN)/python train.py --config=configs/demo.py --workdir=runs/demo
 
@@ -29,7 +33,11 @@ compare-demo: $(VENV)/installed
 	  --config.train.cached_clips=8 --train=runs/compare-demo --pairs=order --episodes=2000 --out=runs/compare-demo
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow"
+	$(PYTEST) -m "not slow and not devices"; first=$$?; \
+	$(PYTEST) -m "not slow and devices" && exit $$first
+
+test-slow: $(VENV)/installed
+	$(PYTEST) -m slow
 
 soak: $(VENV)/installed
 	$(BIN)/python tests/soak/soak.py --kills 20
@@ -41,11 +49,17 @@ fuzz: $(VENV)/installed
 lint: $(VENV)/installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
+types: $(VENV)/installed
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --pythonpath $(BIN)/python
+
+hooks: $(VENV)/installed
+	$(BIN)/pre-commit install
+
 $(VENV)/installed: $(REQUIREMENTS)
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
 	  { echo "error: Python $(VERSION) is not supported; use 3.11, 3.12 or 3.13: make PYTHON=..."; exit 2; }
 	@echo "Installing $(REQUIREMENTS) into $(VENV) (a few minutes, once)"
 	@$(PYTHON) -m venv --clear $(VENV) || \
 	  { echo "error: no venv; on Debian or Ubuntu: apt-get install python3-venv"; exit 2; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 -r $(REQUIREMENTS)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 $(PACKAGES)
 	@touch $@

@@ -15,9 +15,8 @@ DEMO_CLIPS = 3
 
 @pytest.fixture(scope="session")
 def demo_root(made_once):
-    return ensure_demo(
-        made_once("cache", lambda cache: ensure_demo(cache, clips=DEMO_CLIPS)), clips=DEMO_CLIPS
-    )
+    make = partial(ensure_demo, clips=DEMO_CLIPS)
+    return make(made_once("cache", make))
 
 
 @pytest.fixture(scope="session")
