@@ -14,7 +14,6 @@ from mdmf_jax.models.encoders.clip.stack import AdapterOf, no_adapter
 from mdmf_jax.models.encoders.clip.vit import VisionTransformer
 from mdmf_jax.models.layers.adapter import ALONE, TowerCall
 
-
 _TOKENS = re.compile(r"tokens_(\d+)")
 
 
