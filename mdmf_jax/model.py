@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import linen as nn
 from flax.traverse_util import flatten_dict
 
 from mdmf_jax.errors import ConfigError
@@ -22,7 +23,7 @@ from mdmf_jax.weights.overlay import divide, merged, overlay
 from mdmf_jax.weights.pretrained import Pretrained, load_pretrained
 
 Params = dict[str, Any]
-Rngs = Mapping[str, jax.Array] | None
+Rngs = dict[str, Any] | None  # random stream -> key
 # trained(path of a leaf, "encoder/..." or "head/...") -> whether training changes it
 Trained = Callable[[str], bool]
 
@@ -139,15 +140,8 @@ class FewShotModel:
         episode: EpisodeSizes | None = None,
     ) -> Features:
         """Features of videos by name, float32 [N, ...]; see `Encoder.videos`."""
-        return self.encoder.apply(
-            {"params": params["encoder"]},
-            videos,
-            texts,
-            train=train,
-            episode=episode,
-            method="videos",
-            rngs=rngs,
-        )
+        options: dict[str, Any] = {"train": train, "episode": episode, "rngs": rngs}
+        return _apply(self.encoder, params["encoder"], videos, texts, method="videos", **options)
 
     def token_ids(self, texts: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
         """Token ids int32 [C, M, L] of the texts of C classes, and which are there [C, M]."""
@@ -180,9 +174,8 @@ class FewShotModel:
         if not self.encoder.has_texts:
             return jnp.zeros((len(ids), self.width))
         leaves = merged(params["encoder"], self.fixed if fixed is None else fixed)
-        found = self.encoder.apply(
-            {"params": leaves}, ids, mask, train=train, method="texts", rngs=rngs
-        )
+        options: dict[str, Any] = {"train": train, "rngs": rngs}
+        found = _apply(self.encoder, leaves, ids, mask, method="texts", **options)
         if self.method.several_texts:
             return found
         if mask is None or found.shape[1] == 1:
@@ -215,8 +208,9 @@ class FewShotModel:
         if support.keys() == set(self.encoder.modalities):
             features = self._encode_episode(params, support, query, texts, train, rngs)
             support, query = features
-        return self.method.apply(
-            {"params": params["head"]},
+        return _apply(
+            self.method,
+            params["head"],
             support,
             query,
             texts,
@@ -240,8 +234,9 @@ class FewShotModel:
             return getattr(self, name)
 
         def run(params: Params, *arguments: Any, rngs: Rngs = None, **options: Any) -> Any:
-            variables = {"params": params["head"]}
-            return self.method.apply(variables, *arguments, method=name, rngs=rngs, **options)
+            return _apply(
+                self.method, params["head"], *arguments, method=name, rngs=rngs, **options
+            )
 
         return run
 
@@ -264,10 +259,10 @@ class FewShotModel:
     def _check_features(self) -> None:
         missing = sorted(set(self.encoder.wanted) - self.feature_shapes.keys())
         if missing:
+            names, made = ", ".join(missing), ", ".join(sorted(self.feature_shapes))
             raise ConfigError(
-                f"{self.settings.method} needs the features {', '.join(missing)}, which the encoder "
-                f"{self.settings.encoder_name} does not make; it makes "
-                f"{', '.join(sorted(self.feature_shapes))}"
+                f"{self.settings.method} needs the features {names}, which the encoder "
+                f"{self.settings.encoder_name} does not make; it makes {made}"
             )
 
     def _is_fixed(self, path: str) -> bool:
@@ -283,7 +278,7 @@ class FewShotModel:
             name: jnp.zeros(x.shape, x.dtype)
             for name, x in encoder.example(self.settings.frames).items()
         }
-        return encoder.init({"params": key}, videos, ids, method="everything").get("params", {})
+        return _init(encoder, key, videos, ids, method="everything")
 
     def _leaves(self, encoder: Encoder) -> Params:
         """All parameters of an encoder as shapes."""
@@ -297,7 +292,14 @@ class FewShotModel:
         classes = max(2, self.settings.train_classes)
         texts = jnp.zeros((classes, *several, self.width))
         ids = jnp.arange(2)
-        made = self.method.init(
-            {"params": key}, support, query, texts[ids], class_ids=ids, class_texts=texts
-        )
-        return made.get("params", {})  # some methods have none
+        known = {"class_ids": ids, "class_texts": texts}
+        return _init(self.method, key, support, query, texts[ids], **known)
+
+
+def _apply(module: nn.Module, params: Params, *arguments: Any, **options: Any) -> Any:
+    return module.apply({"params": params}, *arguments, **options)
+
+
+def _init(module: nn.Module, key: jax.Array, *arguments: Any, **options: Any) -> Params:
+    made: Any = module.init({"params": key}, *arguments, **options)
+    return made.get("params", {})  # some modules have none
