@@ -82,11 +82,6 @@ class FewShotModel:
         self.fixed, self.start = divide(given, self._is_fixed)
 
     @property
-    def tokenizer(self) -> Any:
-        """Texts to token ids; None for encoders without texts."""
-        return self.pretrained.tokenizer if self.pretrained else None
-
-    @property
     def width(self) -> int:
         """D of text features."""
         return self.encoder.width
@@ -148,10 +143,10 @@ class FewShotModel:
         several = max((len(own) for own in texts), default=1)
         length = self.encoder.text_length
         mask = np.array([[m < len(own) for m in range(several)] for own in texts], bool)
-        if not self.encoder.has_texts:
+        if not self.encoder.has_texts or self.pretrained is None:
             return np.zeros((len(texts), several, length), np.int32), mask
         filled = [own[m] if m < len(own) else own[0] for own in texts for m in range(several)]
-        ids = np.asarray(self.tokenizer(filled, length), np.int32)
+        ids = np.asarray(self.pretrained.tokenizer(filled, length), np.int32)
         return ids.reshape(len(texts), several, length), mask
 
     def class_texts(

@@ -32,11 +32,13 @@ def programs_of(model: FewShotModel, with_texts: bool) -> dict[str, bytes]:
     """The programs by name, serialised; the first argument of each is a tree of parameters.
 
     A video is a tuple of its modalities, in the order of their names, and features are a tuple
-    in the order of theirs. encode: videos uint8 [n, T, S, S, C] -> features [n, ...]. texts (if
-    asked for, with a second tree): token ids int32 [n, L] -> [n, D]. scores (if the method
-    chooses prompts): features [n, ...], texts [w, D] -> [n, w]. supports and queries: features [n, ...], texts
-    [n, D] -> leaves [n, ...]. match: leaves [w, k, ...], leaves [n, ...], texts [w, D], mask
-    [w, k] -> logits [n, w].
+    in the order of theirs.
+
+    * encode: videos uint8 [n, T, S, S, C] -> features [n, ...].
+    * texts, if asked for, with a second tree: token ids int32 [n, L] -> [n, D].
+    * scores, if the method chooses prompts: features [n, ...], texts [w, D] -> [n, w].
+    * supports, queries: features [n, ...], texts [n, D] -> leaves [n, ...].
+    * match: leaves [w, k, ...], leaves [n, ...], texts [w, D], mask [w, k] -> logits [n, w].
 
     Raises:
       ConfigError: an installation of jax without the package flatbuffers, or an encoder that
