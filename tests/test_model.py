@@ -26,11 +26,8 @@ from mdmf_jax.models.model_settings import ModelSettings
 from mdmf_jax.weights.pretrained import load_pretrained
 
 WAY, SHOT, QUERIES, FRAMES, CLASSES = 2, 2, 3, 3, 4
-KEY = jax.random.key(0)
 MEAN_POOL = ModelSettings("mean_pool", MeanPoolConfig(), "clip", CLIPOptions(), FRAMES)
 MDMF = replace(MEAN_POOL, method="mdmf", head=MDMFConfig(heads=2, hidden=16))
-# Compiling takes longer than running.
-FAST = {"compiler_options": {"xla_backend_optimization_level": 0}}
 
 
 class Scale(Adapter):
@@ -98,12 +95,12 @@ def test_pretrained_leaves_are_laid_over_strictly(pretrained, change, message):
     model = FewShotModel(MEAN_POOL, changed(pretrained, change))
     for make in (model.init, partial(jax.eval_shape, model.init)):
         with pytest.raises(WeightsError, match=message) as found:
-            make(KEY)
+            make(jax.random.key(0))
         assert "\n" not in str(found.value)
 
 
 def test_pretrained_leaves_are_those_of_the_file(pretrained):
-    params = FewShotModel(MEAN_POOL, pretrained).init(KEY)
+    params = FewShotModel(MEAN_POOL, pretrained).init(jax.random.key(0))
     assert params["head"] == {}
     given = flatten_dict(pretrained.params, sep="/")
     flat = flatten_dict(params["encoder"], sep="/")
@@ -124,12 +121,12 @@ def test_new_leaves_may_be_missing_and_are_random(pretrained):
         assert np.array_equal(leaf, other[path]) == (path not in new)
     # They may be given as well, as when a saved model goes on.
     given = flatten_dict(model.start, sep="/") | {path: np.full(16, 7.0) for path in new}
-    started = model.init(KEY, unflatten_dict(given, sep="/"))["encoder"]
+    started = model.init(jax.random.key(0), unflatten_dict(given, sep="/"))["encoder"]
     assert all(np.all(leaf == 7) for path, leaf in flatten_dict(started, sep="/").items()
                if path in new)  # fmt: skip
     with pytest.raises(WeightsError, match=r"differ: .*adapter/scale is \(3,\), not \(16,\)"):
         wrong = dict.fromkeys(new, np.zeros(3))
-        model.init(KEY, unflatten_dict(given | wrong, sep="/"))
+        model.init(jax.random.key(0), unflatten_dict(given | wrong, sep="/"))
 
 
 def test_the_text_tower_is_a_parameter_only_if_it_is_trained(pretrained):
@@ -167,7 +164,7 @@ class Several(MeanPool):
 def test_several_texts_are_their_mean(pretrained, monkeypatch):
     monkeypatch.setitem(METHODS, "several", Several)
     model = FewShotModel(MEAN_POOL, pretrained)
-    params = model.init(KEY)
+    params = model.init(jax.random.key(0))
     ids, mask = model.token_ids(TEXTS)
     assert ids.shape == (3, 3, 77) and ids.dtype == np.int32
     assert mask.tolist() == [[True, False, False], [True, True, True], [True, True, False]]
@@ -203,7 +200,9 @@ def test_an_encoder_without_texts_suits_methods_that_need_none(pretrained, monke
     settings = replace(MEAN_POOL, encoder_name="textless")
     model = FewShotModel(settings, pretrained)
     ids, mask = model.token_ids(TEXTS)
-    np.testing.assert_array_equal(model.class_texts(model.init(KEY), ids, mask), np.zeros((3, 16)))
+    np.testing.assert_array_equal(
+        model.class_texts(model.init(jax.random.key(0)), ids, mask), np.zeros((3, 16))
+    )
     assert model.fixed == {}
     with pytest.raises(ConfigError, match="zero_shot needs class texts, but .* textless has none"):
         FewShotModel(replace(settings, method="zero_shot", head=ZeroShotConfig()), pretrained)
@@ -212,8 +211,8 @@ def test_an_encoder_without_texts_suits_methods_that_need_none(pretrained, monke
 @pytest.mark.parametrize("settings", [MDMF, replace(MEAN_POOL, encoder_name="adapted")])
 def test_shapes_are_known_without_making_parameters(settings, pretrained):
     model = FewShotModel(replace(settings, train_classes=CLASSES), pretrained)
-    made = jax.jit(model.init, **FAST)(KEY)
-    for shapes in (model.shapes, jax.eval_shape(model.init, KEY)):
+    made = jax.jit(model.init)(jax.random.key(0))
+    for shapes in (model.shapes, jax.eval_shape(model.init, jax.random.key(0))):
         assert jax.tree.structure(shapes) == jax.tree.structure(made)
         described = jax.tree.map(lambda x: (x.shape, x.dtype), shapes)
         assert described == jax.tree.map(lambda x: (x.shape, x.dtype), made)
@@ -243,12 +242,12 @@ def features_of(model, params, videos):
 
 def test_an_episode_of_pixels_is_that_of_their_features_and_of_the_stages(pretrained):
     model = FewShotModel(MDMF, pretrained)
-    params = jax.jit(model.init, **FAST)(KEY)
+    params = jax.jit(model.init)(jax.random.key(0))
     table = jnp.asarray(np.random.default_rng(1).normal(size=(CLASSES, 16)), jnp.float32)
     pixels = episode()
     support, query = (features_of(model, params, pixels[name]) for name in ("support", "query"))
     features = pixels | {"support": support, "query": query}
-    run = jax.jit(lambda params, one, texts: model.episode(params, one, texts)[:2], **FAST)
+    run = jax.jit(lambda params, one, texts: model.episode(params, one, texts)[:2])
     logits, losses = run(params, pixels, table)
     ours, own_losses = run(params, features, table)
     np.testing.assert_allclose(logits, ours, rtol=1e-4, atol=1e-5)
@@ -292,7 +291,10 @@ def test_an_encoder_of_whole_episodes_sees_supports_then_queries(pretrained, mon
     monkeypatch.setitem(ENCODERS, "whole", WholeEpisodes)
     settings = replace(MEAN_POOL, head=MeanPoolConfig(metric="squared"))
     model = FewShotModel(replace(settings, encoder_name="whole"), pretrained)
-    params, table = model.init(KEY), 10 * jnp.arange(CLASSES * 16.0).reshape(CLASSES, 16)
+    params, table = (
+        model.init(jax.random.key(0)),
+        10 * jnp.arange(CLASSES * 16.0).reshape(CLASSES, 16),
+    )
     pixels = episode()
     WholeEpisodes.seen.clear()
     logits = model.episode(params, pixels, table).logits
@@ -310,7 +312,7 @@ def test_a_model_in_bfloat16_encodes_in_bfloat16(pretrained):
     found = []
     for dtype in ("float32", "bfloat16"):
         model = FewShotModel(replace(MEAN_POOL, encoder=CLIPOptions(dtype=dtype)), pretrained)
-        params = model.init(KEY)
+        params = model.init(jax.random.key(0))
         assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {np.dtype("float32")}
         found.append(np.asarray(model.encode(params, videos)["frames"]))
     assert found[1].dtype == np.float32

@@ -141,6 +141,7 @@ def batch(episodes, seed=0, way=3, shot=2, queries=2, frames=FRAMES):
 class Stand:
     """The stand-ins, class texts, and a batch of episodes."""
 
+    Encoder = SmallEncoder
     encode = staticmethod(encode)
     encoder_with = staticmethod(encoder_with)
     model = staticmethod(model)

@@ -1,7 +1,7 @@
 """CLIP-MDMF's options; its numbers are checked against the published code in tests/parity."""
 
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 
 import jax
 import numpy as np
@@ -34,15 +34,13 @@ def apply(config, params, inputs, rngs, train, **options):
 
 def run(config=SMALL, inputs=None, params=None, rngs=None, train=False, **options):
     """One jitted call; compiled once for each config and set of options."""
-    return apply(config, params or PARAMS, inputs or episode(), rngs, train, **options)
+    return apply(config, params or new_params(), inputs or episode(), rngs, train, **options)
 
 
-def init():
+@cache
+def new_params():
     key = jax.random.key(0)
     return jax.jit(MDMF(SMALL).init)({"params": key, "prompt": key}, *features(episode()))
-
-
-PARAMS = init()
 
 
 @pytest.mark.parametrize("frames", [1, 3, 8, 12])
@@ -110,7 +108,7 @@ def test_views_use_their_own_parameters_only(views, used, unused):
     def loss(params):
         return run(replace(SMALL, views=views), params={"params": params}).losses["total"]
 
-    gradient = jax.grad(loss)(PARAMS["params"])
+    gradient = jax.grad(loss)(new_params()["params"])
     moved = {name for name in used | unused if any(map(np.any, jax.tree.leaves(gradient[name])))}
     assert moved == used
 
@@ -142,13 +140,13 @@ def test_text_token_changes_the_condition_only():
 
 def test_without_labels_there_are_no_losses():
     inputs = features(episode())
-    assert jax.jit(MDMF(SMALL).apply)(PARAMS, *inputs).losses == {}
+    assert jax.jit(MDMF(SMALL).apply)(new_params(), *inputs).losses == {}
 
 
 def test_vmapped_over_episodes_equals_one_by_one():
     episodes = [episode(seed=seed) for seed in range(3)]
     together = jax.jit(
-        jax.vmap(lambda *inputs: MDMF(SMALL).apply(PARAMS, *features(inputs)).logits)
+        jax.vmap(lambda *inputs: MDMF(SMALL).apply(new_params(), *features(inputs)).logits)
     )(*(np.stack(arrays) for arrays in zip(*episodes, strict=True)))
     for index, inputs in enumerate(episodes):
         alone = run(inputs=inputs).logits

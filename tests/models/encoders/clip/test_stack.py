@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
-from plain_tower import random_like
+from flax.traverse_util import flatten_dict
+from plain_tower import error, random_like
 
 from mdmf_jax.model import FewShotModel
 from mdmf_jax.models.encoders.clip.config import CLIPConfig, TextConfig, VisionConfig
@@ -26,11 +27,9 @@ from mdmf_jax.weights.pretrained import Pretrained
 BLOCKS, FRAMES = 6, 3
 VISION = VisionConfig(8, 16, BLOCKS, 2, image_size=16, patch_size=8)
 CLIP = CLIPConfig(VISION, TextConfig(8, 16, 1, 2, vocab_size=20), 6)
-ROWS = jnp.asarray(np.random.default_rng(1).normal(size=(2 * FRAMES, 5, 8)), jnp.float32)
+ROWS = np.random.default_rng(1).normal(size=(2 * FRAMES, 5, 8)).astype(np.float32)
 CALL = TowerCall(FRAMES)
 LOOPS = {"remat": True, "scan": True}
-# Compiling takes longer than running.
-FAST = {"compiler_options": {"xla_backend_optimization_level": 0}}
 
 
 class Bottleneck(Adapter):
@@ -71,6 +70,15 @@ def shapes_of(layers, rows=ROWS):
     return jax.eval_shape(partial(layers.init, x=rows, call=CALL), jax.random.key(0))["params"]
 
 
+def assert_equal_gradients(one, other):
+    one, other = (flatten_dict(tree, sep="/") for tree in (one, other))
+    assert one.keys() == other.keys()
+    for path in one:
+        # All keys shifted alike change no attention weight: that gradient is nothing but rounding.
+        if not path.endswith("k_proj/bias"):
+            assert error(one[path], other[path]) < 1e-4, path
+
+
 def equations(jaxpr):
     for equation in jaxpr.eqns:
         yield equation
@@ -100,13 +108,14 @@ def test_loops_compute_what_blocks_in_a_row_do(case):
 
         expected = [len(group) for group in groups if len(group) > 1] if options else []
         assert loops_in(run, params) == expected
-        gradient, outputs = jax.jit(jax.grad(run, has_aux=True), **FAST)(params)
+        gradient, outputs = jax.jit(jax.grad(run, has_aux=True))(params)
         assert set(outputs[1]) == set(keep)
         found.append((outputs, gradient))
     assert stack(case)._groups() == groups
-    for one, other in zip(*map(jax.tree.leaves, found), strict=True):
-        np.testing.assert_allclose(other, one, rtol=1e-3, atol=1e-4 * np.abs(one).max())
-    assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(found[0][0]))
+    (outputs, gradient), (others, other_gradient) = found
+    for one, other in zip(*map(jax.tree.leaves, (outputs, others)), strict=True):
+        assert error(other, one) < 1e-5
+    assert_equal_gradients(other_gradient, gradient)
 
 
 class Marks(Adapter):
@@ -189,6 +198,5 @@ def test_a_partly_frozen_tower_has_loops_that_are_wholly_trained_or_not(name, to
         # The blocks before the first that is trained are not differentiated, so they have no
         # loop of the backward pass.
         assert loops_in(jax.grad(loss), trained) == (loops if remat else [])
-        gradients.append(jax.jit(jax.grad(loss), **FAST)(trained))
-    for one, other in zip(*map(jax.tree.leaves, gradients), strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4 * np.abs(other).max())
+        gradients.append(jax.jit(jax.grad(loss))(trained))
+    assert_equal_gradients(*gradients)
