@@ -114,8 +114,9 @@ class Encoder(nn.Module):
     def everything(self, videos: Videos, ids: jax.Array) -> Features:
         """Touches every parameter; what `init` calls."""
         texts = self.texts(ids) if self.has_texts else None
-        sizes = EpisodeSizes(1, 1) if self.scope == "episode" else None
-        return self.videos(videos, texts if self.scope == "episode" else None, episode=sizes)
+        if type(self).scope != "episode":  # flax has an attribute of this name in a bound module
+            return self.videos(videos)
+        return self.videos(videos, texts, episode=EpisodeSizes(1, 1))
 
     @nn.nowrap
     def start(self, params: dict[str, Any]) -> dict[str, Any]:
