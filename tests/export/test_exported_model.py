@@ -116,7 +116,7 @@ def test_manifest_names_platforms_and_sizes(fitted):
         bytearray((fitted[1] / "exported/encode.jaxexport").read_bytes())
     )
     assert program.platforms == ("cpu", "cuda", "tpu")
-    assert str(program.in_avals[-1].shape) == "(n, 16, 16, 3)"
+    assert str(program.in_avals[-1].shape) == "(n, 4, 16, 16, 3)"
 
 
 @pytest.mark.parametrize("damage", ["changed", "missing", "no manifest", "other format"])

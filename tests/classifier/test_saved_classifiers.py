@@ -12,13 +12,14 @@ from mdmf_jax.errors import CheckpointError
 
 SAVED = Path(__file__).parent / "saved_0.1.0"
 ANSWERS = json.loads((SAVED / "answers.json").read_text())
-COLOURS = {"red": (130, 120, 120), "green": (120, 130, 120), "blue": (120, 120, 130)}
+COLOURS = {"red": (180, 120, 120), "green": (120, 180, 120), "blue": (120, 120, 180)}
 
 
 def frames(name, seed):
     """Noise around a colour, uint8 [9, 20, 24, 3]; as the README makes it."""
-    noise = np.random.default_rng(seed).integers(-100, 100, (9, 20, 24, 3))
-    return (np.array(COLOURS[name]) + noise).astype(np.uint8)
+    rng = np.random.default_rng(seed)
+    shift, noise = rng.integers(-40, 40, 3), rng.integers(-30, 30, (9, 20, 24, 3))
+    return np.clip(np.array(COLOURS[name]) + shift + noise, 0, 255).astype(np.uint8)
 
 
 QUERIES = [frames(name, seed) for name in COLOURS for seed in (200, 201, 202)]
