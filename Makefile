@@ -1,6 +1,7 @@
 # make demo   train on demo videos, then recognise unseen classes (results in runs/demo)
 # make compare-demo   train every method on the demo and compare them (runs/compare-demo)
 # make test   run the tests; make test-slow runs those that take more than a minute
+# make test-wheel   build the wheel, install it into an empty environment and use it elsewhere
 # make soak   kill training runs (kill -9, SIGTERM) and check that they go on
 # make fuzz   feed the parsers with damaged and hostile inputs for ten minutes
 # make lint   check style; make types checks types; make hooks has both checked at each commit
@@ -18,23 +19,26 @@ PACKAGES := $(if $(filter 3.11,$(VERSION)),-r requirements.lock,-e .[dev])
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --durations=25
 
-.PHONY: demo compare-demo test test-slow soak fuzz lint types hooks
+.PHONY: demo compare-demo test test-wheel test-slow soak fuzz lint types hooks
 demo: $(VENV)/installed
-	$(BIN)/python train.py --config=configs/demo.py --workdir=runs/demo
+	$(BIN)/python -m mdmf_jax train --config=demo --workdir=runs/demo
 
 # The same steps, episodes, rate and frozen encoder for all; the last three need no training.
 # Training takes features of eight random clips of each video, made once.
-DEMO := --config=configs/demo.py:method
+DEMO := --config=demo:method
 compare-demo: $(VENV)/installed
 	$(BIN)/python -m mdmf_jax compare $(DEMO)=mdmf \
-	  --config=mdmf_tuples=configs/demo.py:method=mdmf,mdmf.matcher=tuples \
+	  --config=mdmf_tuples=demo:method=mdmf,mdmf.matcher=tuples \
 	  $(DEMO)=clip_fsar $(DEMO)=trx $(DEMO)=cross_transformer $(DEMO)=segment_transformer \
 	  $(DEMO)=otam $(DEMO)=mean_pool $(DEMO)=zero_shot \
 	  --config.train.cached_clips=8 --train=runs/compare-demo --pairs=order --episodes=2000 --out=runs/compare-demo
 
 test: $(VENV)/installed
-	$(PYTEST) -m "not slow and not devices"; first=$$?; \
+	$(PYTEST) -m "not slow and not devices and not wheel"; first=$$?; \
 	$(PYTEST) -m "not slow and devices" && exit $$first
+
+test-wheel: $(VENV)/installed
+	$(BIN)/python -m pytest -m wheel tests/cli/test_wheel.py
 
 test-slow: $(VENV)/installed
 	$(PYTEST) -m slow
@@ -62,4 +66,5 @@ $(VENV)/installed: $(REQUIREMENTS)
 	@$(PYTHON) -m venv --clear $(VENV) || \
 	  { echo "error: no venv; on Debian or Ubuntu: apt-get install python3-venv"; exit 2; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 $(PACKAGES)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	@touch $@

@@ -1,6 +1,6 @@
 """The demo: generated videos of moving shapes and the small CLIP that comes with the package.
 
-    python train.py --config=configs/demo.py --workdir=runs/demo
+    mdmf train --config=demo --workdir=runs/demo
 
 It takes a few minutes on two cores and ends with a table of accuracies.
 """

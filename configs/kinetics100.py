@@ -1,12 +1,12 @@
 """Kinetics-100, the CMN split: 64 classes for training, 12 for validation, 24 for test.
 
-    python train.py --config=configs/kinetics100.py:method=mdmf,shot=1,backbone=rn50 \
+    mdmf train --config=kinetics100:method=mdmf,shot=1,backbone=rn50 \
         --workdir=runs/kinetics100 --config.data.root=VIDEOS --config.data.splits=LISTS
 
-VIDEOS holds class folders, LISTS what `python -m mdmf_jax splits fetch kinetics_cmn --out LISTS`
+VIDEOS holds class folders, LISTS what `mdmf splits fetch kinetics_cmn --out LISTS`
 wrote; for prepared data leave data.splits empty.
 backbone=rn50 or vit_b16 takes the CLIP in weights/clip-rn50 or weights/clip-vit-b16 (made by
-`python -m mdmf_jax import`). method= and variant= are in docs/settings.md; the settings below
+`mdmf import`). method= and variant= are in docs/settings.md; the settings below
 go with the method that is given here, not with --config.method.
 
 Published settings (ResNet-50): CLIP-MDMF (arguments stored with its checkpoint): rate 1e-5, 75,020

@@ -1,13 +1,13 @@
 """Something-Something V2, the OTAM split ("SSv2-full"): 64, 12 and 24 classes, unbalanced.
 
-    python train.py --config=configs/ssv2_full.py:method=mdmf,shot=1,backbone=rn50 \
+    mdmf train --config=ssv2_full:method=mdmf,shot=1,backbone=rn50 \
         --workdir=runs/ssv2_full --config.data.root=VIDEOS --config.data.splits=LISTS
 
 VIDEOS holds the videos as downloaded, or in class folders; LISTS is what
-`python -m mdmf_jax splits fetch ssv2_otam --out LISTS` wrote; for prepared data leave data.splits
+`mdmf splits fetch ssv2_otam --out LISTS` wrote; for prepared data leave data.splits
 empty.
 backbone=rn50 or vit_b16 takes the CLIP in weights/clip-rn50 or weights/clip-vit-b16 (made by
-`python -m mdmf_jax import`). method= and variant= are in docs/settings.md; the settings below
+`mdmf import`). method= and variant= are in docs/settings.md; the settings below
 go with the method that is given here, not with --config.method.
 
 Published settings (ResNet-50): CLIP-FSAR: warm-up from 1e-5 to 5e-5, a tenth after 8,000 and 12,000

@@ -1,13 +1,13 @@
 """Something-Something V2, the CMN split ("SSv2-small"): 64, 12 and 24 classes of 100 videos.
 
-    python train.py --config=configs/ssv2_small.py:method=mdmf,shot=1,backbone=rn50 \
+    mdmf train --config=ssv2_small:method=mdmf,shot=1,backbone=rn50 \
         --workdir=runs/ssv2_small --config.data.root=VIDEOS --config.data.splits=LISTS
 
 VIDEOS holds the videos as downloaded, or in class folders; LISTS is what
-`python -m mdmf_jax splits fetch ssv2_cmn --out LISTS` wrote; for prepared data leave data.splits
+`mdmf splits fetch ssv2_cmn --out LISTS` wrote; for prepared data leave data.splits
 empty.
 backbone=rn50 or vit_b16 takes the CLIP in weights/clip-rn50 or weights/clip-vit-b16 (made by
-`python -m mdmf_jax import`). method= and variant= are in docs/settings.md; the settings below
+`mdmf import`). method= and variant= are in docs/settings.md; the settings below
 go with the method that is given here, not with --config.method.
 
 Published settings (ResNet-50): CLIP-MDMF: rate 1e-5, 45,020 episodes. CLIP-FSAR: warm-up from 2e-5

@@ -1,11 +1,11 @@
 """UCF101 with the split of ARN: 70 classes for training, 10 for validation, 21 for test.
 
-    python train.py --config=configs/ucf101.py:method=mdmf,shot=1,backbone=rn50 \
+    mdmf train --config=ucf101:method=mdmf,shot=1,backbone=rn50 \
         --workdir=runs/ucf101 --config.data.root=VIDEOS
 
-VIDEOS holds the 101 class folders, or is what `python -m mdmf_jax prepare` wrote.
+VIDEOS holds the 101 class folders, or is what `mdmf prepare` wrote.
 backbone=rn50 or vit_b16 takes the CLIP in weights/clip-rn50 or weights/clip-vit-b16 (made by
-`python -m mdmf_jax import`). method= and variant= are in docs/settings.md; the settings below
+`mdmf import`). method= and variant= are in docs/settings.md; the settings below
 go with the method that is given here, not with --config.method.
 
 Published settings (ResNet-50): CLIP-FSAR: warm-up from 1e-7 to 2e-6, a tenth after 1,200 and 1,800

@@ -55,7 +55,7 @@ def measure(
     """All of an evaluation but encoding: drawing episodes, the head, matching, the metrics.
 
     Each task is evaluated twice with the same evaluator, on different episodes. The first call
-    compiles, as in a run of eval.py; the second does not.
+    compiles, as in a run of `mdmf eval`; the second does not.
 
     Args:
       queries: query videos of each class.

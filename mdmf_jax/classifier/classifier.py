@@ -72,7 +72,7 @@ class FewShotClassifier:
         """A classifier without classes; call `fit` next.
 
         Args:
-          path: the folder of a run of train.py, one of its checkpoints, the folder of a CLIP,
+          path: the folder of a run of `mdmf train`, one of its checkpoints, the folder of a CLIP,
             or "packaged:demo" for the small CLIP that comes with the package.
           method: for a CLIP alone: "otam", "mean_pool" or "zero_shot".
           encoder: for a run, where its encoder's files lie, if they have moved.

@@ -12,7 +12,7 @@ from mdmf_jax.errors import DataError
 from mdmf_jax.evaluation.provenance import with_split
 
 JSON = "compare.json"
-BEGIN = "<!-- comparison: begin (written by python -m mdmf_jax compare --from ... --page ...) -->"
+BEGIN = "<!-- comparison: begin (written by mdmf compare --from ... --page ...) -->"
 END = "<!-- comparison: end -->"
 
 

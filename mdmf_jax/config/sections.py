@@ -94,7 +94,7 @@ class CheckpointSection:
 
 @dataclass(frozen=True)
 class EvalSection:
-    """Evaluation after training, and of eval.py."""
+    """Evaluation after training, and of `mdmf eval`."""
 
     split: Literal["train", "val", "test"] = setting(
         "test", "whose classes are tested in the end", affects="evaluation"

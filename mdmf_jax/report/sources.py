@@ -43,7 +43,7 @@ def read_source(path: str | Path, checkpoint: str | Path | None = None) -> Evalu
     """An evaluation, or the content of a compare.json.
 
     Args:
-      path: a run's folder, a file that eval.py wrote, or a compare.json.
+      path: a run's folder, a file that `mdmf eval` wrote, or a compare.json.
       checkpoint: the run or checkpoint of an evaluation that lies elsewhere.
 
     Raises:
@@ -95,10 +95,10 @@ def task_sizes(evaluation: Evaluation, task: Task, episodes: int) -> dict[str, A
 
 def _of_run(folder: Path, checkpoint: Path) -> Evaluation:
     if not (folder / RESULTS).is_file():
-        raise DataError(f"{folder}: holds no {RESULTS}; train.py writes it when a run is finished")
+        raise DataError(f"{folder}: holds no {RESULTS}; mdmf train writes it at the end of a run")
     content = files.read_json(folder / RESULTS, DataError)
     if not isinstance(content, dict) or not (_FACTS | {"test"}) <= content.keys():
-        raise DataError(f"{folder / RESULTS}: is not as train.py writes it; finish the run again")
+        raise DataError(f"{folder / RESULTS}: is not as mdmf train writes it; finish the run again")
     step = (content.get("validation") or {}).get("step")
     exact = folder / FOLDER / str(step)
     if checkpoint == folder and exact.is_dir():

@@ -1,4 +1,4 @@
-"""What `python -m mdmf_jax compare` does: every method on the same episodes."""
+"""What `mdmf compare` does: every method on the same episodes."""
 
 import datetime
 import gc

@@ -1,4 +1,4 @@
-"""What `python -m mdmf_jax grid` does: any way and any shot from one feature pass."""
+"""What `mdmf grid` does: any way and any shot from one feature pass."""
 
 import datetime
 import time

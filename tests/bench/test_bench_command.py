@@ -1,4 +1,4 @@
-"""`python -m mdmf_jax bench` from the command line to its JSON."""
+"""`mdmf bench` from the command line to its JSON."""
 
 import datetime
 import json

@@ -1,4 +1,4 @@
-"""`python -m mdmf_jax`: what it loads, and how it fails."""
+"""`mdmf`: what it loads, and how it fails."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""`python -m mdmf_jax splits`, with a made-up protocol and with those that are shipped."""
+"""`mdmf splits`, with a made-up protocol and with those that are shipped."""
 
 import shutil
 import threading

@@ -24,14 +24,16 @@ def blocks(page: Path) -> list[tuple[str, bool, str]]:
 
 
 def commands(page: Path) -> list[list[str]]:
-    """Arguments of each `python -m mdmf_jax` on a page."""
+    """Arguments of each `mdmf` on a page."""
     found = []
     for kind, _, code in blocks(page):
         lines = code.replace("\\\n", " ").splitlines() if kind == "sh" else []
         for line in lines:
             words = shlex.split(line, comments=True)
-            if words[:3] == ["python", "-m", "mdmf_jax"]:
-                found.append([word.replace("$shard", "0") for word in words[3:]])
+            while words and re.fullmatch("[A-Z_]+=.*", words[0]):  # JAX_PLATFORMS=cpu mdmf ...
+                words = words[1:]
+            if words[:1] == ["mdmf"]:
+                found.append([word.replace("$shard", "0") for word in words[1:]])
     return found
 
 
@@ -50,9 +52,13 @@ def test_links_lead_somewhere(page):
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory):
-    """Variables that make `python` this one, with an empty cache unless MDMF_CACHE names one."""
+    """Variables that make `python` this one and `mdmf` its, with an empty cache unless MDMF_CACHE
+    names one."""
+    programs = tmp_path_factory.mktemp("bin")
+    (programs / "mdmf").write_text(f'#!/bin/sh\nexec {sys.executable} -m mdmf_jax "$@"\n')
+    (programs / "mdmf").chmod(0o755)
     cache = os.environ.get("MDMF_CACHE") or str(tmp_path_factory.mktemp("cache"))
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
     return os.environ | {"MDMF_CACHE": cache, "PATH": path, "XLA_FLAGS": ""}
 
 

@@ -1,4 +1,4 @@
-"""`python -m mdmf_jax compare` and `grid` on tiny data, mostly with methods that compile fast."""
+"""`mdmf compare` and `grid` on tiny data, mostly with methods that compile fast."""
 
 import json
 import shutil

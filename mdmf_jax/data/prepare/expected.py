@@ -52,7 +52,7 @@ def load_expected(root: str | Path, name: str, lists: str | Path) -> Expected:
         if not splits:
             raise DataError(
                 f"{root}: has no folder train, val or test; put the videos in train/CLASS/ and"
-                " so on, or give --lists (python -m mdmf_jax splits draw makes some)"
+                " so on, or give --lists (mdmf splits draw makes some)"
             )
     missing: list[str] = []
     splits = tuple(

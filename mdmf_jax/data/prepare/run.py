@@ -126,7 +126,7 @@ def _check(images: Images, limits: Limits, workers: int, shard_videos: int, shar
     }
     for setting, kept in rules.items():
         if not kept:
-            raise ConfigError(f"{setting} is out of range (see python -m mdmf_jax prepare --help)")
+            raise ConfigError(f"{setting} is out of range (see mdmf prepare --help)")
 
 
 @contextlib.contextmanager

@@ -25,7 +25,7 @@ def videos_of_folders(
     if not (root / split).is_dir():
         raise DataError(
             f"{root / split}: no such folder; put the videos in {split}/CLASS/, or set data.splits"
-            " to the folder of the list files (python -m mdmf_jax splits draw makes some)"
+            " to the folder of the list files (mdmf splits draw makes some)"
         )
     found = {}
     for folder in class_folders(root / split):
@@ -56,7 +56,7 @@ def videos_of_protocol(
     if protocol.defined_by != "classes":
         raise DataError(
             f"{protocol.name} is defined by lists of videos; set data.splits to the folder of its"
-            f" list files (python -m mdmf_jax splits fetch {protocol.name} --out DIR)"
+            f" list files (mdmf splits fetch {protocol.name} --out DIR)"
         )
     try:
         classes = match_folders(protocol, split, class_folders(root))
