@@ -42,7 +42,7 @@ def path(name: Name) -> AnyPath:
     """The path of that name; `pathlib.Path` would take gs://bucket for a local folder.
 
     Raises:
-      ConfigError: a package that gs:// needs is missing.
+      ConfigError: gs:// needs a package that is missing.
     """
     if not is_cloud(name):
         return pathlib.Path(name)
@@ -65,10 +65,7 @@ def is_cloud(name: Name) -> bool:
 
 
 def cache_folder() -> pathlib.Path:
-    """Where generated and computed data are kept between runs.
-
-    $MDMF_CACHE, or mdmf_jax in $XDG_CACHE_HOME or in ~/.cache.
-    """
+    """For data kept between runs: $MDMF_CACHE, or mdmf_jax in $XDG_CACHE_HOME or in ~/.cache."""
     if named := os.environ.get("MDMF_CACHE"):
         return pathlib.Path(named).expanduser()
     parent = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
@@ -173,6 +170,8 @@ def whole_folder(
             _sync_all(temporary)
             _put_in_place(temporary, place)
             _sync(place.parent)
+        except UserError as problem:  # about a file in it: the temporary name would say nothing
+            raise type(problem)(str(problem).replace(str(temporary), str(name))) from problem
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
@@ -194,11 +193,10 @@ def read_json(name: Name, error: Error = UserError, advice: str = "") -> dict[st
     Raises:
       UserError: the file is missing or holds something else.
     """
+    with one_line(name, "read", error, advice):
+        data = path(name).read_bytes()
     try:
-        with one_line(name, "read", error, advice):
-            content = json.loads(path(name).read_bytes())
-    except UserError:
-        raise
+        content = json.loads(data)
     except (ValueError, RecursionError) as problem:
         raise error(f"{name}: not valid JSON ({problem}){_then(advice)}") from problem
     if not isinstance(content, dict):
@@ -208,7 +206,7 @@ def read_json(name: Name, error: Error = UserError, advice: str = "") -> dict[st
 
 
 def sha256(pieces: bytes | Iterable[bytes]) -> str:
-    """SHA-256 of bytes, or of pieces one after the other, in hexadecimal digits."""
+    """SHA-256 of bytes, or of pieces one after the other."""
     found = hashlib.sha256()
     for piece in [pieces] if isinstance(pieces, bytes) else pieces:
         found.update(piece)
@@ -257,8 +255,7 @@ def _put_in_place(temporary: pathlib.Path, place: pathlib.Path) -> None:
     if not place.exists() or is_empty(place):
         os.replace(temporary, place)
         return
-    old = _beside(place)
-    os.replace(place, old)
+    os.replace(place, old := _beside(place))
     try:
         os.replace(temporary, place)
     except BaseException:
@@ -281,9 +278,8 @@ def _sync(place: pathlib.Path) -> None:
 
 def _sync_all(folder: pathlib.Path) -> None:
     for root, _, names in os.walk(folder):
-        for name in names:
+        for name in (*names, "."):
             _sync(pathlib.Path(root, name))
-        _sync(pathlib.Path(root))
 
 
 def _fault(problem: Exception, what: str) -> str:
@@ -300,4 +296,4 @@ def _is_remote(problem: Exception) -> bool:
 
 
 def _then(advice: str) -> str:
-    return f"; {advice}" if advice else ""
+    return advice and f"; {advice}"

@@ -97,7 +97,10 @@ def test_what_goes_wrong_is_one_line(folder):
 
 
 def test_a_bucket_that_cannot_be_reached_is_one_line(repository, cloud):
-    code = "from mdmf_jax import files\nfiles.write_whole('gs://bucket/x', 'x')"
+    code = (
+        "import gcsfs; gcsfs.GCSFileSystem.retries = 1\n"
+        "from mdmf_jax import files; files.write_whole('gs://bucket/x', 'x')"
+    )
     closed = cloud.environment | {"STORAGE_EMULATOR_HOST": "http://127.0.0.1:9"}
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -163,7 +166,7 @@ def test_partial_answers_go_on(folder, monkeypatch):
     assert not PartialAnswers(folder / "x.partial", "other key").answers
 
 
-def test_one_run_at_a_time(folder, monkeypatch):
+def test_one_run_at_a_time(folder):
     with folder_lock(folder):
         with pytest.raises(CheckpointError, match=f"{folder} is in use by .*process {os.getpid()}"):
             folder_lock(folder).__enter__()
@@ -172,7 +175,7 @@ def test_one_run_at_a_time(folder, monkeypatch):
         pass
 
 
-def test_the_lock_of_a_killed_run_ends(folder, monkeypatch):
+def test_the_lock_of_a_killed_run_ends(folder):
     killed = {"owner": "somebody", "token": "x", "time": time.time() - lock.DEAD + 30}
     files.write_json(folder / lock.NAME, killed)
     with pytest.raises(CheckpointError, match="in use by somebody; wait until it ends .300 s"):
@@ -191,21 +194,19 @@ def test_the_lock_of_a_living_run_is_renewed(folder, monkeypatch):
             assert time.monotonic() < end
 
 
-def test_metrics_grow_and_go_on(folder, monkeypatch):
-    writer = scalars.MetricsFile(folder / "metrics.jsonl", 0)
+def test_metrics_grow_and_go_on(folder):
+    writer = scalars.ScalarWriter(folder)
     for step in (1, 2, 3):
         writer.write("train", step, {"loss": step / 2})
-    assert not (folder / "metrics.jsonl").exists()  # not one request for each line
     writer.close()
-    monkeypatch.setattr(scalars, "_SECONDS", 0)
-    again = scalars.MetricsFile(folder / "metrics.jsonl", 2)
+    again = scalars.ScalarWriter(folder, 2)
     again.write("train", 3, {"loss": 9.0})
-    lines = list(scalars.read_metrics(folder / "metrics.jsonl"))
-    assert [(x["step"], x["metrics"]["loss"]) for x in lines] == [(1, 0.5), (2, 1.0), (3, 9.0)]
-
-
-def downloads(cloud, name):
-    return [line for line in cloud.requests if "alt=media" in line and name in line]
+    again.write("validation", 3, {"accuracy": 0.5})  # copies, before the run ends
+    lines = list(scalars.read_metrics(folder / scalars.METRICS))
+    again.close()
+    train = [(x["step"], x["metrics"]["loss"]) for x in lines if x["kind"] == "train"]
+    assert train == [(1, 0.5), (2, 1.0), (3, 9.0)] and lines[-1]["kind"] == "validation"
+    assert list((folder / scalars.TENSORBOARD).iterdir())
 
 
 def test_a_file_is_copied_once(cloud, folder, cache, capsys):
@@ -307,7 +308,7 @@ def test_lists_are_read(folder, cache, videos):
         load_split(videos / "test", str(folder), "val")
 
 
-def test_a_run_is_trained_resumed_and_evaluated(folder, tiny, finished_run, tmp_path):
+def test_a_run_is_trained_resumed_and_evaluated(folder, tiny, finished_run):
     """Orbax writes through gcsfs and tensorstore, and both go to the emulator.
 
     The figures are those of the same run on a disk, which was not interrupted.

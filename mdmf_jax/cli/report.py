@@ -1,7 +1,6 @@
 """`mdmf report`: an evaluation or a comparison as one HTML file."""
 
 import argparse
-from pathlib import Path
 
 from mdmf_jax import files
 from mdmf_jax.cli.numbers import whole
@@ -59,7 +58,7 @@ def run(options: argparse.Namespace) -> None:
         raise ConfigError("--entry is for a compare.json; leave it out")
     page = _comparison(found, options) if comparison else _evaluation(found, options)
     files.write_whole(options.out, page, DataError)
-    print(f"wrote {options.out} ({Path(options.out).stat().st_size / 1e6:.1f} MB)")
+    print(f"wrote {options.out} ({files.size_of(files.path(options.out)) / 1e6:.1f} MB)")
 
 
 def _evaluation(evaluation, options: argparse.Namespace) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from mdmf_jax import files
@@ -35,11 +34,11 @@ class Evaluation:
     untrained: Mapping[str, Any]
     split: str
     facts: Mapping[str, Any]
-    checkpoint: Path | None
+    checkpoint: files.AnyPath | None
     curves: Mapping[str, Curve]
 
 
-def read_source(path: str | Path, checkpoint: str | Path | None = None) -> Evaluation | dict:
+def read_source(path: files.Name, checkpoint: files.Name | None = None) -> Evaluation | dict:
     """An evaluation, or the content of a compare.json.
 
     Args:
@@ -49,9 +48,9 @@ def read_source(path: str | Path, checkpoint: str | Path | None = None) -> Evalu
     Raises:
       UserError: the path is none of these, or the checkpoint is missing.
     """
-    path = Path(path)
+    path = files.path(path)
     if path.is_dir():
-        return _of_run(path, Path(checkpoint) if checkpoint else path)
+        return _of_run(path, files.path(checkpoint) if checkpoint else path)
     content = files.read_json(path, DataError)
     if isinstance(content, dict) and "entries" in content:
         from mdmf_jax.comparison.files import read_comparison
@@ -93,7 +92,7 @@ def task_sizes(evaluation: Evaluation, task: Task, episodes: int) -> dict[str, A
     return known | {name: value for name, value in given.items() if value is not None}
 
 
-def _of_run(folder: Path, checkpoint: Path) -> Evaluation:
+def _of_run(folder: files.AnyPath, checkpoint: files.AnyPath) -> Evaluation:
     if not (folder / RESULTS).is_file():
         raise DataError(f"{folder}: holds no {RESULTS}; mdmf train writes it at the end of a run")
     content = files.read_json(folder / RESULTS, DataError)
@@ -110,9 +109,11 @@ def _of_run(folder: Path, checkpoint: Path) -> Evaluation:
     return Evaluation(content["test"], content.get("untrained", {}), split, facts, trained, curves)
 
 
-def _of_file(path: Path, content: dict[str, Any], checkpoint: str | Path | None) -> Evaluation:
+def _of_file(
+    path: files.AnyPath, content: dict[str, Any], checkpoint: files.Name | None
+) -> Evaluation:
     step, run = content.get("checkpoint_step"), path.parent
-    found = Path(checkpoint) if checkpoint else None
+    found = files.path(checkpoint) if checkpoint else None
     if found is None and step is not None:
         found = run / FOLDER / str(step)
     metrics = {k: content[k] for k in (*sorted(_METRICS), "prompt_accuracy") if k in content}
@@ -123,7 +124,7 @@ def _of_file(path: Path, content: dict[str, Any], checkpoint: str | Path | None)
 
 
 def entry_evaluation(
-    results: Mapping[str, Any], name: str | None, checkpoint: str | Path | None = None
+    results: Mapping[str, Any], name: str | None, checkpoint: files.Name | None = None
 ) -> Evaluation:
     """The evaluation of one entry of a comparison, the first if no name is given.
 
@@ -143,7 +144,7 @@ def entry_evaluation(
     metrics |= {k: task[k] for k in ("way", "shot", "queries", "episodes")}
     facts = {k: results[k] for k in ("versions", "hardware")}
     facts |= {"settings": entry["settings"], "seed": task["seed"]}
-    curves = read_curves(Path(place)) if place else {}
+    curves = read_curves(place) if place else {}
     tasks = {task_name(task["way"], task["shot"]): metrics}
-    checkpoint = Path(place) if place else None
+    checkpoint = files.path(place) if place else None
     return Evaluation(tasks, {}, task["split"], facts, checkpoint, curves)

@@ -28,7 +28,7 @@ def prepared_splits(summary: Mapping[str, Any]) -> dict[str, dict]:
     return summary.get("splits") or summary.get("parts") or {}
 
 
-def read_json(path: Path) -> dict:
+def read_json(path: files.Name) -> dict:
     """A JSON object.
 
     Raises:
