@@ -277,7 +277,7 @@ def test_an_episode_of_pixels_is_that_of_their_features_and_of_the_stages(pretra
 class WholeEpisodes(CLIPEncoder):
     """Adds the number of supports and the texts to every feature; counts its calls."""
 
-    scope: ClassVar[str] = "episode"
+    unit: ClassVar[str] = "episode"
     seen: ClassVar[list] = []
 
     def videos(self, videos, texts=None, *, train=False, episode=None):

@@ -28,7 +28,7 @@ METHODS = {
 class Whole(CLIPEncoder):
     """Sees whole episodes, and looks at each video for itself."""
 
-    scope: ClassVar = "episode"
+    unit: ClassVar = "episode"
 
     def videos(self, videos, texts=None, *, train=False, episode=None):
         assert episode in ((WAY, SHOT), (1, 1))  # (1, 1): nothing but the shapes is asked for
