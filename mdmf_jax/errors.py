@@ -4,7 +4,7 @@
 class UserError(ValueError):
     """Base of every error that the command line reports without a traceback (exit code 2).
 
-    A message may quote names and contents of files. What in it is no printable character, such
+    A message may quote names and contents of files. What in it is not a printable character, such
     as a line break or a terminal's control sequence, is written as its escape.
     """
 

@@ -49,9 +49,9 @@ def model_card(config: CLIPConfig, scores: dict[str, float], **facts) -> str:
     """Text of README.md.
 
     Args:
-        scores: as `demo_clip_scores.scores` gives them.
-        facts: parameters, resize, videos, data_seed, minutes, steps, seed, validation,
-            pairs_only.
+      scores: as `demo_clip_scores.scores` gives them.
+      facts: parameters, resize, videos, data_seed, minutes, steps, seed, validation,
+          pairs_only.
     """
     return CARD.format(
         side=config.vision.image_size,

@@ -67,9 +67,9 @@ def losses(params, model: CLIP, reader: Reader, pixels, labels, halves, ids, cap
     """The sum of three losses, and its parts and two accuracies.
 
     Args:
-        pixels: uint8 [B, 8, S, S, 3]; labels: class [B]; halves: motion of each half [B, 2].
-        ids: a caption of each class, int [C, LENGTH].
-        caption_weight: of the two losses that compare with whole captions.
+      pixels: uint8 [B, 8, S, S, 3]; labels: class [B]; halves: motion of each half [B, 2].
+      ids: a caption of each class, int [C, LENGTH].
+      caption_weight: of the two losses that compare with whole captions.
     """
     batch, frames = pixels.shape[:2]
     flat = normalise(pixels.reshape(-1, *pixels.shape[2:]), "clip")

@@ -59,7 +59,7 @@ def measure(
             }
             | task.settings,
             dtype=dtype,
-            # What is computed twice because of remat counts once: it is no progress.
+            # What is computed twice because of remat counts once: it is not progress.
             flops=TRAINING * (images * image_flops(config) + episodes * (flops or 0)),
             peak_bytes=step.program.peak_bytes,
         )

@@ -231,7 +231,7 @@ class FewShotClassifier:
         """
         logits, truth = self._labelled_logits(videos, labels, on_error)
         if not truth:
-            raise DataError("evaluate: there is no video that can be used")
+            raise DataError("evaluate: there is not a video that can be used")
         return evaluation(logits, truth, self.classes_, self.calibration_)
 
     def search(

@@ -52,7 +52,7 @@ def videos_in(folder: str | Path) -> tuple[list[Path], list[BadVideo]]:
 
 
 def _not_a_video(path: Path) -> BadVideo:
-    what = "holds no images" if path.is_dir() else "is no video by its name"
+    what = "holds no images" if path.is_dir() else "is not a video by its name"
     known = ", ".join(SUFFIXES)
     # An error's text holds no control sequences, whatever the file is called.
     error = DataError(f"{path}: {what} (known: {known}, or a folder of images)")

@@ -76,7 +76,7 @@ def run(options: argparse.Namespace) -> None:
     """Measures, and prints a table or JSON.
 
     Raises:
-        UserError: an unknown method or data set, or a file that cannot be written.
+      UserError: an unknown method or data set, or a file that cannot be written.
     """
     import jax
 

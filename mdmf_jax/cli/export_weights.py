@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> None:
     """Reads the model and writes it.
 
     Raises:
-        UserError: the model or its CLIP is missing or damaged, or OUT cannot be written.
+      UserError: the model or its CLIP is missing or damaged, or OUT cannot be written.
     """
     if options.format == "jax":
         _write_programs(options)

@@ -34,8 +34,8 @@ def run(options: argparse.Namespace) -> None:
     """Encodes what is missing and says where it is.
 
     Raises:
-        UserError: a setting, the checkpoint, the CLIP or the videos are wrong, or the cache
-            folder cannot be written to.
+      UserError: a setting, the checkpoint, the CLIP or the videos are wrong, or the cache
+          folder cannot be written to.
     """
     if (options.checkpoint is None) == (options.config is None):
         raise ConfigError("give either --checkpoint=RUN or --config=FILE")

@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> None:
     """Reads, says what it recognised, and writes.
 
     Raises:
-        UserError: SOURCE is damaged, unknown or does not fit the CLIP; DIR exists already.
+      UserError: SOURCE is damaged, unknown or does not fit the CLIP; DIR exists already.
     """
     from mdmf_jax.weights.sources import open_source
 

@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
     """Does the action; returns the exit code.
 
     Raises:
-        UserError: the protocol is unknown, or a file is broken, missing or in the way.
+      UserError: the protocol is unknown, or a file is broken, missing or in the way.
     """
     from mdmf_jax.cli import splits_verify, splits_write
     from mdmf_jax.data.protocols import protocol as protocols

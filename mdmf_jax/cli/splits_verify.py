@@ -18,7 +18,7 @@ def run(protocol: "Protocol", options: argparse.Namespace) -> int:
     """Prints the comparison; returns 0 if all is as expected and 1 if not.
 
     Raises:
-        DataError: a file is not a list of videos, or --videos is not a folder.
+      DataError: a file is not a list of videos, or --videos is not a folder.
     """
     from mdmf_jax.cli.splits import plain_console
     from mdmf_jax.data.protocols import verify

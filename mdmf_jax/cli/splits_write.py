@@ -13,8 +13,8 @@ def convert(protocol: "Protocol", options: argparse.Namespace) -> None:
     """Writes DIR/{split}list.txt for each file.
 
     Raises:
-        DataError: a file is malformed, has classes of another split or protocol, or two files
-            are for one split; a list is in DIR already.
+      DataError: a file is malformed, has classes of another split or protocol, or two files
+          are for one split; a list is in DIR already.
     """
     from mdmf_jax.data.protocols.lists import parse_list
     from mdmf_jax.data.protocols.verify import split_of
@@ -35,7 +35,7 @@ def fetch(protocol: "Protocol", options: argparse.Namespace) -> None:
     """Downloads the protocol's lists and writes DIR/{split}list.txt.
 
     Raises:
-        DataError: a list cannot be downloaded or is not the known one; it is in DIR already.
+      DataError: a list cannot be downloaded or is not the known one; it is in DIR already.
     """
     from mdmf_jax.data.protocols.lists import parse_bytes
 
@@ -53,7 +53,7 @@ def draw(options: argparse.Namespace) -> None:
     """Writes the lists of a data set whose classes are divided at random.
 
     Raises:
-        UserError: bad settings, too few classes, or a list is in DIR already.
+      UserError: bad settings, too few classes, or a list is in DIR already.
     """
     from mdmf_jax.data.protocols.own_split import draw_split, write_lists
     from mdmf_jax.errors import ConfigError

@@ -149,4 +149,4 @@ def _check_together(config: Config) -> None:
             try:
                 re.compile(pattern)
             except re.error as error:
-                raise ConfigError(f"train.{name}: {pattern!r} is no regex: {error}") from None
+                raise ConfigError(f"train.{name}: {pattern!r} is not a regex: {error}") from None

@@ -80,7 +80,7 @@ def parse(text: str, kind: Any, path: str) -> Any:
     """A value of the type `kind` from a command line; a single value will do for a tuple.
 
     Raises:
-      ConfigError: the text is no such value.
+      ConfigError: the text is not such a value.
     """
     if get_origin(kind) is Literal or kind is str:
         return convert(text, kind, path)

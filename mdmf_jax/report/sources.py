@@ -59,7 +59,7 @@ def read_source(path: files.Name, checkpoint: files.Name | None = None) -> Evalu
     content = with_split(content) if isinstance(content, dict) else {}
     if not (_METRICS | _FACTS | {"split"}) <= content.keys():
         raise DataError(
-            f"{path}: is no evaluation; give a run's folder, an eval_*.json or a compare.json"
+            f"{path}: is not an evaluation; give a run's folder, an eval_*.json or a compare.json"
         )
     return _of_file(path, content, checkpoint)
 
@@ -73,7 +73,7 @@ def load(evaluation: Evaluation, task: Task) -> Opened:
     if evaluation.checkpoint is not None:
         if not evaluation.checkpoint.is_dir():
             raise CheckpointError(
-                f"{evaluation.checkpoint}: there is no checkpoint to answer episodes; give "
+                f"{evaluation.checkpoint}: there is not a checkpoint to answer episodes; give "
                 "--checkpoint=RUN, or --numbers-only for a report without examples"
             )
         return open_checkpoint(evaluation.checkpoint, task)

@@ -29,7 +29,7 @@ def clip_config(path: str) -> CLIPConfig:
     """Sizes of the CLIP that `encoder.path` names; the whole CLIP is read and checked.
 
     Raises:
-        UserError: there is none, or it is damaged.
+      UserError: there is none, or it is damaged.
     """
     if not path:
         raise ConfigError("--encoder is missing: the folder of the CLIP of this checkpoint")
@@ -54,7 +54,7 @@ def write_checkpoint(folder: Path, config: Config, params: Mapping[str, Any]) ->
     preferred to it.
 
     Args:
-        params: {"encoder", "head"} of the config's method.
+      params: {"encoder", "head"} of the config's method.
     """
     params = jax.tree.map(jnp.asarray, params)
     trained, _ = split_params(params, config.train.freeze)

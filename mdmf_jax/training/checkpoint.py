@@ -192,7 +192,7 @@ class Checkpoints:
         except (OSError, ValueError, KeyError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise CheckpointError(
-                f"{self.folder / str(step)} is no checkpoint of this program: {reason[:200]}"
+                f"{self.folder / str(step)} is not a checkpoint of this program: {reason[:200]}"
             ) from error
 
     def _marker(self, step: int) -> files.AnyPath:

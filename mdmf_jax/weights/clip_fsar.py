@@ -78,12 +78,12 @@ def load_state_dict(
     The prefix `module.` of parallel training, before everything, is dropped.
 
     Args:
-        tensors: name -> array; `read_state_dict` takes them out of a published checkpoint.
-        clip: sizes of the CLIP that it was trained from.
-        fusion: sizes of the fusion transformer; None takes the published ones.
+      tensors: name -> array; `read_state_dict` takes them out of a published checkpoint.
+      clip: sizes of the CLIP that it was trained from.
+      fusion: sizes of the fusion transformer; None takes the published ones.
 
     Raises:
-        WeightsError: tensors are missing, unknown or misshapen (all of them are named).
+      WeightsError: tensors are missing, unknown or misshapen (all of them are named).
     """
     named = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
     rules = RESNET_RULES if isinstance(clip.vision, ResNetConfig) else VIT_RULES
@@ -95,7 +95,7 @@ def state_dict(params: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The state dictionary of the published code (without BatchNorm's `num_batches_tracked`).
 
     Raises:
-        WeightsError: a parameter has no place in it.
+      WeightsError: a parameter has no place in it.
     """
     resnet = "attnpool" in params["encoder"]["vision_model"]
     return to_tensors(params, RESNET_RULES if resnet else VIT_RULES)

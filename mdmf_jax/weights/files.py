@@ -13,7 +13,7 @@ def read_safetensors(path: Path) -> dict[str, np.ndarray]:
     """Name -> array of a safetensors file, in the types it has there.
 
     Raises:
-        WeightsError: the file is missing or damaged.
+      WeightsError: the file is missing or damaged.
     """
     if not path.is_file():
         raise WeightsError(f"{path}: no such file (PyTorch .bin files must be converted first)")

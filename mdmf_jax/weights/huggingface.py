@@ -121,7 +121,7 @@ def read_config(path: Path) -> CLIPConfig:
     """The sizes in a CLIP's config.json.
 
     Raises:
-        WeightsError: the file is missing, or is not the config of a CLIP known here.
+      WeightsError: the file is missing, or is not the config of a CLIP known here.
     """
     try:
         return from_huggingface(files.read_json(path, WeightsError))
@@ -137,8 +137,8 @@ def load_clip(directory: str | Path) -> LoadedCLIP:
     the checkpoint; see `interpolate_positions`.
 
     Raises:
-        WeightsError: a file is missing or broken, or tensors are missing, unknown or misshapen
-            (all of them are named).
+      WeightsError: a file is missing or broken, or tensors are missing, unknown or misshapen
+          (all of them are named).
     """
     directory = Path(directory)
     if not directory.is_dir():
@@ -165,10 +165,10 @@ def save_clip(
     """Writes a CLIP that `load_clip` reads, and a ViT also so that transformers reads it.
 
     Args:
-        dtype: of the stored numbers, `numpy.float32` or `numpy.float16`.
+      dtype: of the stored numbers, `numpy.float32` or `numpy.float16`.
 
     Raises:
-        WeightsError: `params` is not the parameter tree of `CLIP(config)`.
+      WeightsError: `params` is not the parameter tree of `CLIP(config)`.
     """
     directory = Path(directory)
     described = to_huggingface(config) | {"dtype": np.dtype(dtype).name}
@@ -202,5 +202,5 @@ def _shard_names(index: Path) -> list[str]:
     names = list(placed.values()) if isinstance(placed, dict) else [placed]
     for name in names:
         if not isinstance(name, str) or Path(name).name != name or "\0" in name:
-            raise WeightsError(f"{index}: {name!r:.80} is no name of a file beside it")
+            raise WeightsError(f"{index}: {name!r:.80} is not a name of a file beside it")
     return sorted(set(names))

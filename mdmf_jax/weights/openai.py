@@ -85,12 +85,12 @@ def load_state_dict(
     The config keeps the image size of the checkpoint; see `interpolate_positions`.
 
     Args:
-        tensors: name -> array, as in the published archives (half precision is fine).
-        config: the sizes; None reads them off the shapes.
-        origin: file named in errors.
+      tensors: name -> array, as in the published archives (half precision is fine).
+      config: the sizes; None reads them off the shapes.
+      origin: file named in errors.
 
     Raises:
-        WeightsError: tensors are missing, unknown or misshapen (all of them are named).
+      WeightsError: tensors are missing, unknown or misshapen (all of them are named).
     """
     if config is None:
         config = config_from_state_dict(tensors, origin=origin)

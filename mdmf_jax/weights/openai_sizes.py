@@ -24,11 +24,11 @@ def config_from_state_dict(tensors: Tensors, *, origin: str) -> CLIPConfig:
     What shapes do not tell is as in OpenAI's models: heads of 64 channels, quick GELU.
 
     Args:
-        tensors: name -> array, as in the published archives.
-        origin: file named in errors.
+      tensors: name -> array, as in the published archives.
+      origin: file named in errors.
 
     Raises:
-        WeightsError: a tensor that tells a size is missing, or the sizes are impossible.
+      WeightsError: a tensor that tells a size is missing, or the sizes are impossible.
     """
     vision, projection = vision_from_state_dict(tensors, "visual.", origin=origin)
     length, width = _shape(tensors, "positional_embedding", 2, origin)
@@ -51,12 +51,12 @@ def vision_from_state_dict(
     """(sizes of an image tower, number D of its features).
 
     Args:
-        tensors: name -> array.
-        prefix: before the tower's names, with its dot ("visual." in OpenAI's archives).
-        origin: file named in errors.
+      tensors: name -> array.
+      prefix: before the tower's names, with its dot ("visual." in OpenAI's archives).
+      origin: file named in errors.
 
     Raises:
-        WeightsError: a tensor that tells a size is missing, or the sizes are impossible.
+      WeightsError: a tensor that tells a size is missing, or the sizes are impossible.
     """
     read = _resnet if f"{prefix}layer1.0.conv1.weight" in tensors else _vit
     try:

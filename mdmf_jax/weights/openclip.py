@@ -45,12 +45,12 @@ def load_openclip(path: str | Path) -> LoadedCLIP:
     `interpolate_positions`.
 
     Args:
-        path: folder with open_clip_model.safetensors or model.safetensors, or such a file.
+      path: folder with open_clip_model.safetensors or model.safetensors, or such a file.
 
     Raises:
-        WeightsError: a file is missing or broken; tensors are missing, unknown or misshapen
-            (all of them are named); or the model has something that this package does not (a
-            timm tower, another tokenizer, another normalisation of the pixels, ...).
+      WeightsError: a file is missing or broken; tensors are missing, unknown or misshapen
+          (all of them are named); or the model has something that this package does not (a
+          timm tower, another tokenizer, another normalisation of the pixels, ...).
     """
     path = Path(path)
     file = _weights_file(path) if path.is_dir() else path
@@ -70,7 +70,7 @@ def config_from_openclip(content: Mapping[str, Any], *, origin: str) -> CLIPConf
     """CLIPConfig of an open_clip_config.json, read as open_clip reads it.
 
     Raises:
-        WeightsError: a size is missing or impossible, or an option is not known here.
+      WeightsError: a size is missing or impossible, or an option is not known here.
     """
     model = _section(content, "model_cfg", _MODEL_KEYS, origin)
     vision = _section(model, "vision_cfg", _VISION_KEYS, origin)

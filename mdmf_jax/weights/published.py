@@ -24,11 +24,11 @@ class Published(NamedTuple):
     """How the checkpoints of a method are converted.
 
     Attributes:
-        title: name of the method in its paper.
-        marks: tensors by which its checkpoints are recognised.
-        template: (clip, options) -> parameter tree {"encoder", "head"} as shapes.
-        load: (tensors, clip, options, origin) -> parameters.
-        state_dict: parameters -> tensors under the published names.
+      title: name of the method in its paper.
+      marks: tensors by which its checkpoints are recognised.
+      template: (clip, options) -> parameter tree {"encoder", "head"} as shapes.
+      load: (tensors, clip, options, origin) -> parameters.
+      state_dict: parameters -> tensors under the published names.
     """
 
     title: str
@@ -77,7 +77,7 @@ def check_image_tower(tensors: Tensors, clip: CLIPConfig, *, origin: str, clip_p
     """Checks that a method was trained from a CLIP with this image tower.
 
     Raises:
-        WeightsError: the sizes differ, or the tensors do not tell them.
+      WeightsError: the sizes differ, or the tensors do not tell them.
     """
     parts = ((name.rpartition("backbone.")[2], tensor) for name, tensor in tensors.items())
     tower = {name.removeprefix("module."): tensor for name, tensor in parts}

@@ -146,7 +146,7 @@ def load_state_dict(
     Doubled TCN tensors must equal each other.
 
     Raises:
-        WeightsError: tensors are missing, unknown, misshapen or contradict their doubles.
+      WeightsError: tensors are missing, unknown, misshapen or contradict their doubles.
     """
     named = {_plain_name(name): tensor for name, tensor in tensors.items()}
     unique = _without_doubles(named, origin)

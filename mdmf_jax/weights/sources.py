@@ -30,10 +30,10 @@ class Source(NamedTuple):
     """What was read.
 
     Attributes:
-        title: what it is, for people.
-        clip: the CLIP, or None.
-        method: name of the few-shot method whose checkpoint it is, or None.
-        tensors: the method's tensors; empty for a CLIP.
+      title: what it is, for people.
+      clip: the CLIP, or None.
+      method: name of the few-shot method whose checkpoint it is, or None.
+      tensors: the method's tensors; empty for a CLIP.
     """
 
     title: str
@@ -46,13 +46,13 @@ def open_source(path: str | Path, activation: str | None = None) -> Source:
     """Recognises and reads weights.
 
     Args:
-        path: a CLIP's folder (Hugging Face's or open_clip's layout), or a file: .safetensors, or
-            anything that PyTorch wrote.
-        activation: "quick_gelu" or "gelu", for a CLIP whose files do not say it.
+      path: a CLIP's folder (Hugging Face's or open_clip's layout), or a file: .safetensors, or
+          anything that PyTorch wrote.
+      activation: "quick_gelu" or "gelu", for a CLIP whose files do not say it.
 
     Raises:
-        WeightsError: nothing that is known, damaged, or incomplete.
-        ConfigError: the activation is not said, or said twice.
+      WeightsError: nothing that is known, damaged, or incomplete.
+      ConfigError: the activation is not said, or said twice.
     """
     path = Path(path)
     if path.is_dir():

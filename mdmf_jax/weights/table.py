@@ -80,14 +80,14 @@ def to_params(
     """Float32 parameters from source tensors.
 
     Args:
-        tensors: source name -> array.
-        rules: the table; no two rules may match one name.
-        template: nested dict whose leaves have the expected `.shape` (`jax.eval_shape`).
-        ignored: source tensors to leave out.
-        origin: file or folder named in the error.
+      tensors: source name -> array.
+      rules: the table; no two rules may match one name.
+      template: nested dict whose leaves have the expected `.shape` (`jax.eval_shape`).
+      ignored: source tensors to leave out.
+      origin: file or folder named in the error.
 
     Raises:
-        WeightsError: one line naming every unknown, misshapen, doubled and missing tensor.
+      WeightsError: one line naming every unknown, misshapen, doubled and missing tensor.
     """
     expected = {path: leaf.shape for path, leaf in flatten_dict(template, sep="/").items()}
     filled: dict[str, np.ndarray] = {}
@@ -115,7 +115,7 @@ def to_tensors(params: Mapping[str, Any], rules: Sequence[Rule]) -> dict[str, np
     """The inverse of `to_params`: source name -> array, dtype unchanged.
 
     Raises:
-        WeightsError: a parameter has no rule.
+      WeightsError: a parameter has no rule.
     """
     flat = {path: np.asarray(leaf) for path, leaf in flatten_dict(params, sep="/").items()}
     tensors = {}

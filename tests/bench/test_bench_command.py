@@ -51,10 +51,10 @@ def test_json(tmp_path, capsys):
     [
         (["nonsense"], "invalid choice: 'nonsense' (choose from 'encoder',"),
         ([], "the following arguments are required: TARGET"),
-        (["otam", "--pairs=0"], "argument --pairs: '0' is no whole number above 0"),
+        (["otam", "--pairs=0"], "argument --pairs: '0' is not a whole number above 0"),
         (["otam", "--model=rn50"], "unknown argument '--model=rn50'"),
         (["head", "--method=mdfm"], "unknown method 'mdfm'; known: clip_fsar,"),
-        (["head", "--shots=1,x"], "argument --shots: 'x' is no whole number above 0"),
+        (["head", "--shots=1,x"], "argument --shots: 'x' is not a whole number above 0"),
     ],
 )
 def test_mistakes(argv, message, capsys):

@@ -47,7 +47,7 @@ def test_image_towers_as_xla_counts_them(vision):
     module, pixels = CLIPVision(config), jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
     params = jax.eval_shape(module.init, jax.random.key(0), pixels)
     counted = xla_flops(module.apply, params, pixels)
-    # XLA adds what is no matrix product, and leaves out the zeros around an image.
+    # XLA adds what is not a matrix product, and leaves out the zeros around an image.
     assert flops.image_flops(config) == pytest.approx(counted, rel=0.1)
 
 

@@ -77,7 +77,7 @@ def test_folders_of_classes(tmp_path):
     names = {k: [p.name for p in v] for k, v in found.items()}
     assert names == {"jump": ["c"], "run": ["a.mp4", "b.AVI"]}
     assert sorted(x.source.split("/")[-1] for x in bad) == ["empty", "notes.txt"]
-    with pytest.raises(DataError, match="notes.txt: is no video by its name"):
+    with pytest.raises(DataError, match="notes.txt: is not a video by its name"):
         by_class(tmp_path, None)
     assert [p.name for p in all_videos(tmp_path)] == ["c", "a.mp4", "b.AVI"]
     videos, others = expand([str(tmp_path / "run"), str(tmp_path / "jump" / "c")])

@@ -13,7 +13,7 @@ from mdmf_jax.data.videos.video import read_video
 
 @pytest.fixture(scope="module")
 def folders(videos, tmp_path_factory):
-    """support/ and test/ of three classes, with files among them that are no videos."""
+    """support/ and test/ of three classes, with files among them that are not videos."""
     root = tmp_path_factory.mktemp("mine")
     for folder in sorted((videos / "test").iterdir()):
         four = sorted(folder.iterdir())
@@ -50,7 +50,12 @@ def test_fit_names_every_bad_file_and_goes_on(folders, clip_folder, tmp_path, ca
     assert len(lines) == 4
     for line, words in zip(
         lines,
-        ("notes.txt: is no video by its name", "broken.mp4: ", "single.mp4: has 1 frame", "short"),
+        (
+            "notes.txt: is not a video by its name",
+            "broken.mp4: ",
+            "single.mp4: has 1 frame",
+            "short",
+        ),
         strict=True,
     ):
         assert words in line

@@ -130,6 +130,6 @@ def test_mistakes(fails, openai_tensors, clip_folder, tmp_path):
     assert "knows 600 tokens" in fails("import", path, folder, "--activation=gelu")
     unknown = mapping({"a\x1b[2J": tensor("0", "FloatStorage", 1, 0, (1,), (1,))})
     write_zip(path, program(unknown), {"0": bytes(4)})
-    assert r"'a\x1b[2J' is no name of a tensor" in fails("import", path, folder)
+    assert r"'a\x1b[2J' is not a name of a tensor" in fails("import", path, folder)
     assert not folder.exists()
     assert "cannot be written" in fails("import", clip_folder, path / "clip")

@@ -128,7 +128,7 @@ def test_config_is_frozen():
         ("train.steps", 2.5, "train.steps is 2.5; it must be of type int"),
         ("train.steps", True, "train.steps is True; it must be of type int"),
         ("train.learning_rate", float("nan"), "train.learning_rate is nan"),
-        ("train.freeze", ("(",), "train.freeze: '(' is no regex"),
+        ("train.freeze", ("(",), "train.freeze: '(' is not a regex"),
         ("train", 3, "train is 3; it must be a section"),
         ("episode.way", 1, "episode.way is 1; it must be at least 2"),
         ("eval.shots", (), "eval.shots is empty"),
@@ -168,7 +168,7 @@ def test_missing_setting(path):
     [
         ("shoot=5", "config argument 'shoot=5' is unknown; known: variant="),
         ("shot", "config argument 'shot' is unknown"),
-        ("shot=five", "config argument 'shot=five': 'five' is no int"),
+        ("shot=five", "config argument 'shot=five': 'five' is not an int"),
     ],
 )
 def test_bad_config_argument(argument, message):

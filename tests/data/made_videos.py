@@ -150,7 +150,7 @@ def broken_videos(folder, endless=True):
     target = write(folder.parent / "outside.mp4", pictures(30))
     target.rename(folder / "outside.bin")
     (folder / "empty.mp4").write_bytes(b"")
-    (folder / "text.mp4").write_text("this is no video\n" * 40)
+    (folder / "text.mp4").write_text("this is not a video\n" * 40)
     (folder / "list.mp4").write_text("#EXTM3U\n#EXTINF:1,\noutside.bin\n#EXT-X-ENDLIST\n")
     (folder / "concat.mp4").write_text("ffconcat version 1.0\nfile outside.bin\n")
     halve(write(folder / "half.mp4", pictures(40)))

@@ -173,7 +173,7 @@ def comparison(evaluated):
     ("content", "words"),
     [
         ("{", "not valid JSON"),
-        ("{}", "is no evaluation"),
+        ("{}", "is not an evaluation"),
         ('{"entries": []}', "is not written by compare"),
         (None, "no such file"),
     ],

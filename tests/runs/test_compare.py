@@ -217,7 +217,7 @@ def test_grid_mistakes(run, tmp_path, capsys, arguments, message):
          "cross_transformer has parameters to train; give --train=DIR"),
         (["--config={file}:method=nothing", "--out={out}"], "unknown method 'nothing'"),
         (["--config={file}:otam.smooth=1", "--out={out}"], "unknown setting otam.smooth"),
-        (["--config={file}:method=otam", "--out={out}", "--way=1"], "'1' is no whole number"),
+        (["--config={file}:method=otam", "--out={out}", "--way=1"], "'1' is not a whole number"),
         (["--config={file}:method=otam", "--out={out}", "--way=4"], "has 3 classes"),
         (["--config={file}:method=otam", "--out={out}", "--pairs=order"], "'Y then X'"),
         (["--config={file}", "--out={out}", "--learning-rates=1e-3"], "give --train=DIR as well"),

@@ -59,7 +59,7 @@ def test_an_evaluation_gives_the_answers_of_then(opened):
     for name, answers in expected.items():
         np.testing.assert_array_equal(found[name], answers)
     share = (np.array(expected["prediction"]) == table["query_labels"]).mean()
-    assert 0.3 < share < 1  # answers that are no matter of course
+    assert 0.3 < share < 1  # answers that are not a matter of course
 
 
 def test_a_classifier_of_it_answers_as_then():

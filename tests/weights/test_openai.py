@@ -144,7 +144,7 @@ def test_wrong_tensors_of_a_resnet_are_named(resnet):
 
 def test_impossible_sizes_are_refused_with_the_files_name(tensors):
     odd = {**tensors, "visual.conv1.weight": np.zeros((200, 3, 8, 8), np.float32)}
-    with pytest.raises(WeightsError, match="^ViT.pt: .*200 is no multiple"):
+    with pytest.raises(WeightsError, match="^ViT.pt: .*200 is not a multiple"):
         openai.load_state_dict(odd, origin="ViT.pt")
 
 

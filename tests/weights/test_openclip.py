@@ -122,7 +122,7 @@ def test_published_models_in_open_clips_words(name, vision, text, features):
         ("vision_cfg", {"timm_model_name": "vit_x"}, "vision_cfg has .*timm_model_name = 'vit_x'"),
         ("vision_cfg", {"pool_type": "avg"}, "pool_type = 'avg'"),
         ("vision_cfg", {"image_size": [16, 24]}, r"image_size is \[16, 24\]"),
-        ("vision_cfg", {"patch_size": 7}, "16 is no multiple of patch_size 7"),
+        ("vision_cfg", {"patch_size": 7}, "16 is not a multiple of patch_size 7"),
         ("text_cfg", {"hf_tokenizer_name": "other"}, "hf_tokenizer_name = 'other'"),
         ("text_cfg", {"no_causal_mask": True}, "no_causal_mask = True"),
         ("preprocess_cfg", {"mean": [0.5, 0.5, 0.5]}, "mean of the pixels is .*only CLIP's own"),

@@ -143,9 +143,9 @@ def test_containers_may_contain_themselves(tmp_path):
     [
         (number(3), "holds a int, expected a state dict"),
         (b"}", "holds no tensors by name"),
-        (b"}" + text("a") + number(1) + b"s", "'a' is no tensor but a int"),
-        (b"}" + number(1) + text("a") + b"s", "'1' is no name of a tensor"),
-        (b"}" + text("a\nb") + text("c") + b"s", r"'a\\nb' is no name of a tensor"),
+        (b"}" + text("a") + number(1) + b"s", "'a' is not a tensor but a int"),
+        (b"}" + number(1) + text("a") + b"s", "'1' is not a name of a tensor"),
+        (b"}" + text("a\nb") + text("c") + b"s", r"'a\\nb' is not a name of a tensor"),
     ],
 )
 def test_files_without_a_state_dict(tmp_path, content, message):

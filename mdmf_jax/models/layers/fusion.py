@@ -76,7 +76,7 @@ class MultiModalFusion(nn.Module):
     def __call__(self, text, context, frames, *, train: bool):
         """text [N, D], context and frames [N, T, D] -> [N, 1 + T, D], the text token first.
 
-        With text None there is no text token: [N, T, D].
+        With text None there is not a text token: [N, T, D].
         """
         x, attended = context, frames
         if text is not None:

@@ -1,7 +1,7 @@
 """Multiple-level segment transformer: videos compared by frame tuples of several sizes.
 
 After the published code of TSA-MLT (Guo et al., 2023, arXiv 2307.01985). That system first warps
-ResNet feature maps in time and space (task-specific alignment); maps of a ResNet are no input
+ResNet feature maps in time and space (task-specific alignment); maps of a ResNet are not an input
 here, so that part is left out. The published code also reshapes its aligned maps where it should
 transpose them, so that its "frames" mix channels and time; here a frame is a frame.
 """

@@ -27,16 +27,16 @@ def read_torch_file(path: str | Path) -> Any:
     """Everything in a file that `torch.save` or `torch.jit.save` wrote.
 
     Args:
-        path: file in the zip format (PyTorch 1.6 and later, TorchScript) or the older one.
+      path: file in the zip format (PyTorch 1.6 and later, TorchScript) or the older one.
 
     Returns:
-        Python's plain types. Tensors are read-only NumPy arrays, bfloat16 as float32; tensors
-        that share memory in the file share it here. A TorchScript module is the dict of its
-        attributes. A device is its name.
+      Python's plain types. Tensors are read-only NumPy arrays, bfloat16 as float32; tensors
+      that share memory in the file share it here. A TorchScript module is the dict of its
+      attributes. A device is its name.
 
     Raises:
-        WeightsError: the file is missing or damaged, or holds other things than numbers, texts,
-            tensors and containers of these. No code of the file is ever run.
+      WeightsError: the file is missing or damaged, or holds other things than numbers, texts,
+          tensors and containers of these. No code of the file is ever run.
     """
     with _open(Path(path)) as file:
         return _Builder(file, str(path)).build(file.content)
@@ -50,7 +50,7 @@ def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
     an optimizer's state beside it takes no time or memory.
 
     Raises:
-        WeightsError: as `read_torch_file`, or there is no state dict.
+      WeightsError: as `read_torch_file`, or there is no state dict.
     """
     with _open(Path(path)) as file:
         builder = _Builder(file, str(path))
@@ -155,10 +155,10 @@ def _named(content: Any, origin: str) -> dict[str, TensorRef]:
         raise WeightsError(f"{origin}: holds no tensors by name")
     for name, tensor in named.items():
         if type(name) is not str or len(name) > MAX_NAME or not name.isprintable():
-            raise WeightsError(f"{origin}: {str(name)[:60]!r} is no name of a tensor")
+            raise WeightsError(f"{origin}: {str(name)[:60]!r} is not a name of a tensor")
         if not isinstance(tensor, TensorRef):
             raise WeightsError(
-                f"{origin}: {name!r} is no tensor but a {type(tensor).__name__}; expected a state "
+                f"{origin}: {name!r} is not a tensor but a {type(tensor).__name__}; expected a state "
                 f"dict, alone or under {', '.join(WRAPPERS)}"
             )
     return named

@@ -20,12 +20,12 @@ class LegacyFormat:
     """An open file of PyTorch's old format.
 
     Attributes:
-        content: what the file holds; see `read_pickle`.
-        big_endian: byte order of the storages.
+      content: what the file holds; see `read_pickle`.
+      big_endian: byte order of the storages.
 
     Raises:
-        WeightsError: the file is damaged, was not written by PyTorch, or holds other things
-            than weights.
+      WeightsError: the file is damaged, was not written by PyTorch, or holds other things
+          than weights.
     """
 
     def __init__(self, file: BinaryIO, *, origin: str):

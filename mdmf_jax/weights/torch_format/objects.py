@@ -106,10 +106,10 @@ def lookup(module: str, name: str, script: bool) -> Any:
     """The meaning of a global name of a pickle.
 
     Args:
-        script: the pickle belongs to a TorchScript archive, which defines classes of its own.
+      script: the pickle belongs to a TorchScript archive, which defines classes of its own.
 
     Raises:
-        UnknownName: the name is not recognised.
+      UnknownName: the name is not recognised.
     """
     if script and module.split(".")[0] == "__torch__":
         return ScriptType(f"{module}.{name}")
@@ -126,10 +126,10 @@ def storage(reference: Any) -> StorageRef:
     """The storage that a persistent id stands for.
 
     Raises:
-        Refused: it is not of the form ("storage", type, key, device, count).
+      Refused: it is not of the form ("storage", type, key, device, count).
     """
     if type(reference) is not tuple or len(reference) not in (5, 6) or reference[0] != "storage":
-        raise Refused("a reference to something that is no storage")
+        raise Refused("a reference to something that is not a storage")
     kind, key, count = reference[1], reference[2], reference[4]
     if not isinstance(kind, StorageType) or type(key) is not str or not _is_size(count):
         raise Refused("a reference to a storage that is not of PyTorch's form")
@@ -142,8 +142,8 @@ def check_key(key: Any) -> Any:
     """`key` itself, if it may be a key of a dict or an item of a set.
 
     Raises:
-        Refused: it is neither a text nor a number of usual size. (Hashing nested tuples may
-            take exponential time.)
+      Refused: it is neither a text nor a number of usual size. (Hashing nested tuples may
+          take exponential time.)
     """
     if type(key) is str or (type(key) in (int, bool) and abs(key) < MAX_KEY):
         return key

@@ -47,12 +47,12 @@ def read_pickle(
     contain themselves.
 
     Args:
-        stream: `read` must not allocate more than there is (`io.BytesIO` or `mmap`).
-        origin: file named in errors.
-        script: the pickle belongs to a TorchScript archive.
+      stream: `read` must not allocate more than there is (`io.BytesIO` or `mmap`).
+      origin: file named in errors.
+      script: the pickle belongs to a TorchScript archive.
 
     Raises:
-        WeightsError: the pickle is damaged, too long, or has something that weights do not need.
+      WeightsError: the pickle is damaged, too long, or has something that weights do not need.
     """
     machine = _Machine(script)
     try:
@@ -169,7 +169,7 @@ class _Machine:
 
     def _push_global(self, module: Any, name: Any) -> None:
         if type(module) is not str or type(name) is not str:
-            raise Refused("a name that is no text")
+            raise Refused("a name that is not a text")
         self._stack.append(lookup(module, name, self._script))
 
     def _do_stack_global(self, _) -> None:
@@ -179,7 +179,7 @@ class _Machine:
     def _do_reduce(self, _) -> None:
         arguments, function = self._stack.pop(), self._stack.pop()
         if not isinstance(function, Function) or type(arguments) is not tuple:
-            raise Refused("a call of something that is no function")
+            raise Refused("a call of something that is not a function")
         self._stack.append(function.call(arguments))
 
     def _do_newobj(self, _) -> None:

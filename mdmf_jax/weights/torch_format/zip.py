@@ -40,12 +40,12 @@ class ZipFormat:
     """An open file of PyTorch's zip format.
 
     Attributes:
-        content: what the file holds; see `read_pickle`.
-        big_endian: byte order of the storages.
+      content: what the file holds; see `read_pickle`.
+      big_endian: byte order of the storages.
 
     Raises:
-        WeightsError: the archive is damaged, was not written by PyTorch, or holds other things
-            than weights.
+      WeightsError: the archive is damaged, was not written by PyTorch, or holds other things
+          than weights.
     """
 
     def __init__(self, file: BinaryIO, *, origin: str):
@@ -69,7 +69,7 @@ class ZipFormat:
         """The bytes of a storage.
 
         Raises:
-            WeightsError: they are missing or damaged (their checksum is wrong).
+          WeightsError: they are missing or damaged (their checksum is wrong).
         """
         with _damage(self._origin):
             return self._read(f"data/{storage.key}", self._size)

@@ -14,7 +14,7 @@ def touch(root, *paths):
 
 
 def class_tree(root, protocol, rename=lambda folder: folder, videos=("v2.avi", "v1.mp4")):
-    """A folder with videos for every class of a protocol, and one that is no class."""
+    """A folder with videos for every class of a protocol, and one that is not a class."""
     for class_ in protocol.classes:
         touch(root, *(f"{rename(class_.folder)}/{video}" for video in videos))
     touch(root, "no class at all/v1.mp4")

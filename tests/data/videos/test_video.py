@@ -70,7 +70,7 @@ def broken(tmp_path, write_video, numbered):
     good = write_video(tmp_path / "good.mp4", numbered(20)).read_bytes()
     return {
         "empty.mp4": b"",
-        "text.mp4": b"this is no video\n" * 50,
+        "text.mp4": b"this is not a video\n" * 50,
         "truncated.mp4": good[: len(good) // 2],
         "header.mp4": good[:64],
         "playlist.mp4": b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\ngood.mp4\n#EXT-X-ENDLIST\n",

@@ -40,7 +40,7 @@ class TowerConfig:
             raise ConfigError(f"CLIP hidden_act is {self.hidden_act!r}; known are: {known}")
         if self.hidden_size % self.num_attention_heads:
             raise ConfigError(
-                f"CLIP hidden_size {self.hidden_size} is no multiple of "
+                f"CLIP hidden_size {self.hidden_size} is not a multiple of "
                 f"num_attention_heads {self.num_attention_heads}"
             )
 
@@ -56,7 +56,7 @@ class VisionConfig(TowerConfig):
         super().__post_init__()
         if self.image_size < self.patch_size or self.image_size % self.patch_size:
             raise ConfigError(
-                f"CLIP image_size {self.image_size} is no multiple of patch_size {self.patch_size}"
+                f"CLIP image_size {self.image_size} is not a multiple of patch_size {self.patch_size}"
             )
 
     @property
@@ -74,9 +74,9 @@ class ResNetConfig:
     """Image tower (ResNet with attention pooling): square images of `image_size` pixels.
 
     Attributes:
-        layers: blocks in each of the four stages.
-        width: channels behind the stem; the first stage's blocks have 4 * width.
-        heads: of the attention pooling; 64 channels each in every published model.
+      layers: blocks in each of the four stages.
+      width: channels behind the stem; the first stage's blocks have 4 * width.
+      heads: of the attention pooling; 64 channels each in every published model.
     """
 
     layers: tuple[int, int, int, int] = (3, 4, 6, 3)
@@ -161,9 +161,9 @@ def from_huggingface(config: Mapping[str, Any]) -> CLIPConfig:
     A `vision_config` of the model_type "clip_resnet" describes a ResNet; see `to_huggingface`.
 
     Raises:
-        ConfigError: the config is not a CLIP's, or has something this package does not know
-            (another activation, images that do not have three channels), or a ResNet's section
-            lacks a size.
+      ConfigError: the config is not a CLIP's, or has something this package does not know
+          (another activation, images that do not have three channels), or a ResNet's section
+          lacks a size.
     """
     kind = config.get("model_type", "clip")
     if kind != "clip":

@@ -31,11 +31,11 @@ def interpolate_positions(
     border cells repeated).
 
     Args:
-        params: of `CLIP(config)`, or at least the branch "vision_model".
+      params: of `CLIP(config)`, or at least the branch "vision_model".
 
     Raises:
-        ConfigError: `image_size` is no multiple of the patch size (ResNet: of 32), or the
-            position embeddings do not have the size that `config` says.
+      ConfigError: `image_size` is not a multiple of the patch size (ResNet: of 32), or the
+          position embeddings do not have the size that `config` says.
     """
     vision = dataclasses.replace(config.vision, image_size=image_size)
     flat = flatten_dict(dict(params))

@@ -18,7 +18,7 @@ def normalise(pixels: jax.Array, kind: str) -> jax.Array:
     trained. "none": scaled to [0, 1] only, as the published CLIP-MDMF code does.
 
     Raises:
-        ConfigError: `kind` is neither.
+      ConfigError: `kind` is neither.
     """
     if kind not in ("clip", "none"):
         raise ConfigError(f"normalisation is {kind!r}; known are: clip, none")

@@ -43,7 +43,7 @@ def published_config(name: str) -> CLIPConfig:
     """Sizes of a published CLIP: "rn50", "vit_b16", ... (the keys of `PUBLISHED`).
 
     Raises:
-        ConfigError: there is none of this name.
+      ConfigError: there is none of this name.
     """
     if name not in PUBLISHED:
         raise ConfigError(

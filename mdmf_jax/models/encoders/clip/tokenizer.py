@@ -54,9 +54,9 @@ class Tokenizer:
     """Byte-pair tokenizer over a CLIP vocabulary.
 
     Args:
-        vocab: piece -> id; must hold the start and the end token.
-        merges: pairs of pieces, first merges first.
-        pad: id that fills a text up to the asked length (after the end token).
+      vocab: piece -> id; must hold the start and the end token.
+      merges: pairs of pieces, first merges first.
+      pad: id that fills a text up to the asked length (after the end token).
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Tokenizer:
         the pad token of special_tokens_map.json or tokenizer_config.json, else the end token.
 
         Raises:
-            WeightsError: the files are missing, broken or do not fit each other.
+          WeightsError: the files are missing, broken or do not fit each other.
         """
         directory = Path(directory)
         try:
@@ -125,7 +125,7 @@ class Tokenizer:
         """Token ids int32 [len(texts), length]: start, the text's tokens, end, padding.
 
         Raises:
-            UserError: a text has more than `length` tokens, start and end included.
+          UserError: a text has more than `length` tokens, start and end included.
         """
         rows = np.full((len(texts), length), self.pad, np.int32)
         for row, text in zip(rows, texts, strict=True):
