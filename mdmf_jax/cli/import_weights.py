@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mdmf_jax import files
+from mdmf_jax.cli.numbers import whole
 from mdmf_jax.cli.settings import add_config
 from mdmf_jax.errors import ConfigError, WeightsError
 
@@ -45,6 +46,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_config(parser, "for a checkpoint: config, as for the command train")
     parser.add_argument(
+        "--image-size",
+        type=whole(1),
+        metavar="N",
+        help="for a CLIP: side of its images in pixels, if it is to change; the positions of "
+        "patches are interpolated",
+    )
+    parser.add_argument(
         "--activation",
         choices=("quick_gelu", "gelu"),
         help="for a CLIP whose files do not say it: OpenAI's is quick_gelu",
@@ -69,13 +77,17 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _clip(source: "Source", options: argparse.Namespace) -> tuple[Writer, str]:
+    from mdmf_jax.models.encoders.clip.positions import interpolate_positions
     from mdmf_jax.weights.huggingface import save_clip
 
     given = [f"--{name}" for name in ("encoder", "variant", "config") if getattr(options, name)]
     for argument in [*given, *options.settings]:
         raise ConfigError(f"{argument} is for checkpoints of a method, but SOURCE is a CLIP")
     advice = f"use it with --config.encoder.path={options.folder}"
-    return lambda folder: save_clip(folder, *source.clip), advice
+    config, params, tokenizer = source.clip
+    if options.image_size:
+        params, config = interpolate_positions(params, config, options.image_size)
+    return lambda folder: save_clip(folder, config, params, tokenizer), advice
 
 
 def _checkpoint(source: "Source", options: argparse.Namespace) -> tuple[Writer, str]:
@@ -83,6 +95,8 @@ def _checkpoint(source: "Source", options: argparse.Namespace) -> tuple[Writer, 
     from mdmf_jax.runs import published_checkpoint as checkpoint
     from mdmf_jax.weights.published import PUBLISHED, check_image_tower
 
+    if options.image_size:
+        raise ConfigError("--image-size is for a CLIP, but SOURCE is a checkpoint of a method")
     origin, published = options.source, PUBLISHED[source.method]
     config = load_config(options.config or DEFAULTS, _settings(source, options))
     clip = checkpoint.clip_config(config.encoder.path)

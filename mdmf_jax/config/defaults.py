@@ -126,7 +126,7 @@ def _apply(config: NestedSettings, name: str, value: str) -> None:
     try:
         target[setting] = kind(fresh)
     except ValueError:
-        raise ConfigError(f"{value!r} is no {kind.__name__}") from None
+        raise ConfigError(f"{value!r} is not of type {kind.__name__}") from None
 
 
 def _default(field: Any, kind: Any) -> Any:

@@ -133,3 +133,20 @@ def test_mistakes(fails, openai_tensors, clip_folder, tmp_path):
     assert r"'a\x1b[2J' is not a name of a tensor" in fails("import", path, folder)
     assert not folder.exists()
     assert "cannot be written" in fails("import", clip_folder, path / "clip")
+
+
+def test_a_clip_for_images_of_another_size(command, clip_folder, tmp_path):
+    command("import", clip_folder, tmp_path / "clip", "--image-size=32")
+    before, after = load_clip(clip_folder), load_clip(tmp_path / "clip")
+    assert after.config.vision.image_size == 32
+    names = ("vision_model", "embeddings", "position_embedding", "embedding")
+    one, other = before.params, after.params
+    for branch in names:
+        one, other = one[branch], other[branch]
+    assert one.shape == (5, 16) and other.shape == (17, 16)
+    np.testing.assert_array_equal(one[0], other[0])  # the class token's stands for no place
+    # Interpolated in between: the mean of the grid stays, its corners come from the corners.
+    np.testing.assert_allclose(one[1:].mean(0), other[1:].mean(0), atol=1e-6)
+    kernel = "visual_projection", "kernel"
+    for tree in (before.params, after.params):
+        assert tree[kernel[0]][kernel[1]].shape == (16, 16)

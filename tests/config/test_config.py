@@ -168,7 +168,7 @@ def test_missing_setting(path):
     [
         ("shoot=5", "config argument 'shoot=5' is unknown; known: variant="),
         ("shot", "config argument 'shot' is unknown"),
-        ("shot=five", "config argument 'shot=five': 'five' is not an int"),
+        ("shot=five", "config argument 'shot=five': 'five' is not of type int"),
     ],
 )
 def test_bad_config_argument(argument, message):

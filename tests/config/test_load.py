@@ -122,7 +122,7 @@ def test_mistakes_are_one_line(tmp_path, monkeypatch, text, overrides, message):
         (
             "from mdmf_jax.config import defaults\n"
             "def get_config(arg):\n    return defaults.get_config('shot=x')\n",
-            "config argument 'shot=x': 'x' is not an int",
+            "config argument 'shot=x': 'x' is not of type int",
         ),
     ],
 )

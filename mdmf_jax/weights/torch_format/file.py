@@ -158,8 +158,8 @@ def _named(content: Any, origin: str) -> dict[str, TensorRef]:
             raise WeightsError(f"{origin}: {str(name)[:60]!r} is not a name of a tensor")
         if not isinstance(tensor, TensorRef):
             raise WeightsError(
-                f"{origin}: {name!r} is not a tensor but a {type(tensor).__name__}; expected a state "
-                f"dict, alone or under {', '.join(WRAPPERS)}"
+                f"{origin}: {name!r} is not a tensor but a {type(tensor).__name__}; expected a "
+                f"state dict, alone or under {', '.join(WRAPPERS)}"
             )
     return named
 

@@ -56,7 +56,8 @@ class VisionConfig(TowerConfig):
         super().__post_init__()
         if self.image_size < self.patch_size or self.image_size % self.patch_size:
             raise ConfigError(
-                f"CLIP image_size {self.image_size} is not a multiple of patch_size {self.patch_size}"
+                f"CLIP image_size {self.image_size} is not a multiple of patch_size "
+                f"{self.patch_size}"
             )
 
     @property
