@@ -121,10 +121,16 @@ def global_arrays(sharding: NamedSharding, batch: Any, episodes: int) -> Any:
 
 
 def on_every_process(tree: Any) -> Any:
-    """The tree with arrays that this process can read as a whole."""
+    """The tree with arrays that this process can read as a whole; those that it can stay."""
     if jax.process_count() == 1:
         return tree
-    return multihost_utils.process_allgather(tree, tiled=True)
+
+    def whole(x: Any) -> Any:
+        if getattr(x, "is_fully_addressable", True):
+            return x
+        return multihost_utils.process_allgather(x, tiled=True)
+
+    return jax.tree.map(whole, tree)
 
 
 def of_first(tree: Any) -> Any:
