@@ -33,7 +33,8 @@ def commands(page: Path) -> list[list[str]]:
             while words and re.fullmatch("[A-Z_]+=.*", words[0]):  # JAX_PLATFORMS=cpu mdmf ...
                 words = words[1:]
             if words[:1] == ["mdmf"]:
-                found.append([word.replace("$shard", "0") for word in words[1:]])
+                words = [re.sub(r"\$\w+", "0", word) for word in words if word != "&"]
+                found.append(words[1:])
     return found
 
 
