@@ -7,7 +7,7 @@ the disk and the array: reading, decoding, resizing, cutting, collecting in batc
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from itertools import product
 from pathlib import Path
 
@@ -124,7 +124,7 @@ def _measure(name: str, source: VideoSource, loader: str, seconds: float) -> Mea
     return Measurement(f"input/{name}/{loader}", rate, "videos/s", median, len(times), settings)
 
 
-def _times(batches: Iterator, seconds: float) -> tuple[list[float], float]:
+def _times(batches: Generator, seconds: float) -> tuple[list[float], float]:
     """Seconds between batches, and processor seconds of all threads.
 
     The first few batches fill the queues and are left out.

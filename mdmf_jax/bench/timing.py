@@ -37,7 +37,7 @@ def compile_program(function: Callable[..., Any], *arguments: Any) -> Program:
     jitted = function if hasattr(function, "lower") else jax.jit(function)
     compiled = jitted.lower(*arguments).compile()
     costs, memory = compiled.cost_analysis() or {}, compiled.memory_analysis()
-    counted = None if _LOOP in compiled.as_text() else costs.get("flops")
+    counted = None if _LOOP in (compiled.as_text() or "") else costs.get("flops")
     return Program(compiled, counted, _peak_bytes(memory))
 
 
@@ -95,7 +95,7 @@ def summarise(
     median = statistics.median(seconds)
     kind = jax.devices()[0].device_kind if device_kind is None else device_kind
     peak = peak_flops(kind, dtype)
-    known = flops is not None and peak is not None
+    share = None if flops is None or peak is None else flops / median / peak
     return Measurement(
         name=name,
         value=items / median,
@@ -105,7 +105,7 @@ def summarise(
         settings=dict(settings) | {"dtype": dtype, "fastest_seconds": min(seconds)},
         flops=flops,
         peak_bytes=peak_bytes,
-        share_of_peak=flops / median / peak if known else None,
+        share_of_peak=share,
     )
 
 

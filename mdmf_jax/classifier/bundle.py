@@ -37,7 +37,7 @@ _AGAIN = "fit the model again"
 
 
 def save_bundle(
-    folder: str | Path, model: Model, support: SupportSet, calibration: Calibration
+    folder: files.Name, model: Model, support: SupportSet, calibration: Calibration
 ) -> None:
     """Writes the folder whole or not at all; it may replace an older model.
 
@@ -51,7 +51,7 @@ def save_bundle(
         _write(temporary, model, support, calibration)
 
 
-def load_bundle(folder: str | Path) -> tuple[Model, SupportSet, Calibration]:
+def load_bundle(folder: files.Name) -> tuple[Model, SupportSet, Calibration]:
     """Reads and checks what `save_bundle` wrote, also what version 0.1.0 wrote.
 
     Raises:

@@ -15,6 +15,9 @@ BINS = 15
 _TEMPERATURES = np.logspace(-4, 4, 161)
 
 
+Labels = Sequence[int] | np.ndarray
+
+
 @dataclass(frozen=True)
 class Calibration:
     """How logits become probabilities and decisions.
@@ -178,7 +181,7 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = BIN
     return float(error)
 
 
-def confusion(truth: Sequence[int], predicted: Sequence[int], size: int) -> np.ndarray:
+def confusion(truth: Labels, predicted: Labels, size: int) -> np.ndarray:
     """Numbers of videos by true (rows) and predicted class (columns), int [size, size]."""
     matrix = np.zeros((size, size), int)
     np.add.at(matrix, (np.asarray(truth, int), np.asarray(predicted, int)), 1)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from mdmf_jax import files
 from mdmf_jax.classifier.bundle import load_bundle, save_bundle
 from mdmf_jax.classifier.calibration import TARGET, Calibration, calibrate, softmax
 from mdmf_jax.classifier.clips import BadVideo, ClipReader, describe, several, timed_frames
@@ -64,9 +65,9 @@ class FewShotClassifier:
     @classmethod
     def from_pretrained(
         cls,
-        path: str | Path,
+        path: files.Name,
         method: str = "otam",
-        encoder: str | Path | None = None,
+        encoder: files.Name | None = None,
         **options: Any,
     ) -> "FewShotClassifier":
         """A classifier without classes; call `fit` next.
@@ -83,7 +84,7 @@ class FewShotClassifier:
         return cls(pretrained(path, method, encoder), **options)
 
     @classmethod
-    def load(cls, folder: str | Path) -> "FewShotClassifier":
+    def load(cls, folder: files.Name) -> "FewShotClassifier":
         """The classifier that `save` wrote.
 
         Raises:
@@ -94,7 +95,7 @@ class FewShotClassifier:
         classifier._support, classifier._calibration = support, calibration
         return classifier
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: files.Name) -> None:
         """Writes a folder that needs no checkpoint; whole or not at all.
 
         Raises:
@@ -193,8 +194,8 @@ class FewShotClassifier:
         known = np.array([label in self._support.classes for label in truth], bool)
         if not known.any():
             raise DataError("validation: holds no video of the classes " + ", ".join(self.classes_))
-        labels = np.array([self.classes_.index(t) for t, k in zip(truth, known, strict=True) if k])
-        self._calibration = self._calibrated(logits[known], labels, logits[~known], "validation")
+        targets = np.array([self.classes_.index(t) for t, k in zip(truth, known, strict=True) if k])
+        self._calibration = self._calibrated(logits[known], targets, logits[~known], "validation")
         return self
 
     def predict(self, videos: Any, *, on_error: str = "raise") -> np.ndarray:
@@ -262,6 +263,7 @@ class FewShotClassifier:
         calibration, stages = self.calibration_, self._model.stages
         encoded = self._encode([video], "raise", pictures=True)
         told = explain_query(stages, self._support, calibration, encoded.features)
+        assert encoded.pictures is not None  # asked for above
         return told | {"query_frames": encoded.pictures[0]}
 
     def _learn(self, classes, prompts, on_error: str) -> dict[str, SupportClass]:

@@ -47,7 +47,7 @@ def explain_query(
         "prompt": _prompt(stages, names, scores),
         "distances": {k: _named(names, d) for k, d in distances.items()},
         "posteriors": {k: _named(names, p) for k, p in posteriors.items()},
-        "trusted": max(sure, key=sure.get) if len(sure) > 1 else None,
+        "trusted": max(sure, key=lambda kind: sure[kind]) if len(sure) > 1 else None,
         "source": nearest.sources[number],
         "support_frames": nearest.pictures[number],
         "similarity": {"frames": cosines} | _token_similarity(panels, best),

@@ -11,7 +11,7 @@ from mdmf_jax.data.videos.video import SUFFIXES
 from mdmf_jax.errors import DataError
 
 
-def labelled_videos(root: str | Path) -> tuple[dict[str, list[Path]], list[BadVideo]]:
+def labelled_videos(root: str | os.PathLike[str]) -> tuple[dict[str, list[Path]], list[BadVideo]]:
     """The videos in root/CLASS/, by class, and what else lies there.
 
     A video is a file with a video's suffix or a folder of images. Hidden files are passed over.

@@ -95,6 +95,7 @@ def support_classes(
                 "it has none"
             ]
             raise DataError(f"class {name!r}: no video of it can be used ({reasons[0]})")
+        assert encoded.pictures is not None  # asked for by who encoded them
         sources = [describe(some[encoded.kept[row] - start]) for row in rows]
         features = taken(encoded.features, rows)
         classes[name] = SupportClass(prompt, text, features, sources, encoded.pictures[rows])

@@ -64,4 +64,4 @@ def split_name(text: str) -> tuple[str, str]:
 
 class _AddEntry(argparse.Action):
     def __call__(self, parser, namespace, values, option_string=None) -> None:
-        namespace.entries = [*namespace.entries, (option_string.lstrip("-"), values)]
+        namespace.entries = [*namespace.entries, ((option_string or "").lstrip("-"), values)]

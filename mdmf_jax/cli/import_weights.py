@@ -11,6 +11,7 @@ from mdmf_jax.cli.settings import add_config
 from mdmf_jax.errors import ConfigError, WeightsError
 
 if TYPE_CHECKING:
+    from mdmf_jax.weights.huggingface import LoadedCLIP
     from mdmf_jax.weights.sources import Source
 
 Writer = Callable[[Path], None]
@@ -70,24 +71,35 @@ def run(options: argparse.Namespace) -> None:
     files.check_new(options.folder, WeightsError)
     source = open_source(options.source, options.activation)
     print(f"{options.source}: {source.title}", flush=True)
-    write, advice = (_clip if source.clip else _checkpoint)(source, options)
+    if source.clip:
+        write, advice = _clip(source.clip, options)
+    else:
+        write, advice = _checkpoint(source, options)
     with files.whole_folder(options.folder, WeightsError) as folder:
         write(folder)
     print(f"wrote {options.folder}; {advice}")
 
 
+<<<<<<< HEAD
 def _clip(source: "Source", options: argparse.Namespace) -> tuple[Writer, str]:
     from mdmf_jax.models.encoders.clip.positions import interpolate_positions
+=======
+def _clip(clip: "LoadedCLIP", options: argparse.Namespace) -> tuple[Writer, str]:
+>>>>>>> tests
     from mdmf_jax.weights.huggingface import save_clip
 
     given = [f"--{name}" for name in ("encoder", "variant", "config") if getattr(options, name)]
     for argument in [*given, *options.settings]:
         raise ConfigError(f"{argument} is for checkpoints of a method, but SOURCE is a CLIP")
     advice = f"use it with --config.encoder.path={options.folder}"
+<<<<<<< HEAD
     config, params, tokenizer = source.clip
     if options.image_size:
         params, config = interpolate_positions(params, config, options.image_size)
     return lambda folder: save_clip(folder, config, params, tokenizer), advice
+=======
+    return lambda folder: save_clip(folder, *clip), advice
+>>>>>>> tests
 
 
 def _checkpoint(source: "Source", options: argparse.Namespace) -> tuple[Writer, str]:
@@ -95,8 +107,12 @@ def _checkpoint(source: "Source", options: argparse.Namespace) -> tuple[Writer, 
     from mdmf_jax.runs import published_checkpoint as checkpoint
     from mdmf_jax.weights.published import PUBLISHED, check_image_tower
 
+<<<<<<< HEAD
     if options.image_size:
         raise ConfigError("--image-size is for a CLIP, but SOURCE is a checkpoint of a method")
+=======
+    assert source.method is not None  # what is no CLIP is a checkpoint of a method
+>>>>>>> tests
     origin, published = options.source, PUBLISHED[source.method]
     config = load_config(options.config or DEFAULTS, _settings(source, options))
     clip = checkpoint.clip_config(config.encoder.path)

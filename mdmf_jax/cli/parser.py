@@ -3,7 +3,7 @@
 import argparse
 import difflib
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from mdmf_jax.errors import ConfigError
@@ -29,7 +29,7 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **options: Any):
         self.flags: list[str] = []
-        self.commands: dict[str, Parser] = {}
+        self.commands: Mapping[str, Parser] = {}
         super().__init__(
             formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options
         )

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -152,18 +153,17 @@ def _show(
             f"{share}, more than --max-failed={max_failed:g}; {out / FAILED} says why;"
             " repair or remove them, or allow more, and run the same command again"
         )
-    say = {"soft_wrap": True, "highlight": False}
+    say = partial(console.print, soft_wrap=True, highlight=False)
     if failed:
-        console.print(escape(f"{share}; {out / FAILED} says why"), **say)
+        say(escape(f"{share}; {out / FAILED} says why"))
     if expected.missing:
-        console.print(
+        say(
             escape(
                 f"{len(expected.missing):,} listed videos are not in the folder"
                 f" (first: {expected.missing[0]})"
-            ),
-            **say,
+            )
         )
-    console.print(escape(f"prepared {out}; use it with --config.data.root={out}"), **say)
+    say(escape(f"prepared {out}; use it with --config.data.root={out}"))
 
 
 def _table(report: "Report", expected: "Expected"):

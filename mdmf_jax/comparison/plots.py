@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _DARK, _GREY, _COLOUR = "#222222", "#8a8a8a", "#1f5fa8"
-_STYLE = {"font.size": 10, "svg.fonttype": "none", "svg.hashsalt": "mdmf_jax", "text.usetex": False}
+_STYLE: dict[Any, Any] = {
+    "font.size": 10,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "mdmf_jax",
+    "text.usetex": False,
+}
 
 
 def forest_plot(results: Mapping[str, Any], folder: Path, name: str = "forest") -> list[Path]:
@@ -52,7 +57,7 @@ def _forest(results: Mapping[str, Any]) -> "Figure":
     from matplotlib.figure import Figure
 
     entries = results["entries"]
-    panels = [("Accuracy, %", entries, None)]
+    panels: list[tuple[str, Sequence[Any], float | None]] = [("Accuracy, %", entries, None)]
     differences = [None if i == 0 else entry["difference"] for i, entry in enumerate(entries)]
     if len(entries) > 1:
         title = f"Difference to {_short(entries[0]['name'])}, points"
@@ -78,6 +83,7 @@ def _panel(axes: "Axes", title: str, points: Sequence[Any], line: float | None) 
         axes.axvline(line, color=_GREY, linewidth=1, linestyle="--", zorder=1)
     for row, point in enumerate(points):
         if point is None:
+            assert line is not None  # only a panel of differences has a reference
             axes.plot(line, row, "D", color=_GREY, markersize=5, zorder=3)
             _label(axes, row, line, "reference")
             continue

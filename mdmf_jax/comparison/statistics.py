@@ -54,7 +54,7 @@ def compare_answers(
     for method, given in answers.items():
         right = given["prediction"] == episodes["query_labels"]
         shares = class_accuracies(right, episodes, len(names))
-        if base is None:
+        if base is None or base_shares is None:
             base, base_shares = right, shares
         compared[method] = episode_metrics(given, episodes, names) | {
             "difference": paired_difference(right.mean(axis=1), base.mean(axis=1)),

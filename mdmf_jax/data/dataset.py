@@ -1,14 +1,13 @@
 """The splits of a data set (train, val, test) as the settings of a run describe them."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from mdmf_jax.data.demo.dataset import ensure_demo
-from mdmf_jax.data.episodes.batches import episode_batches
+from mdmf_jax.data.episodes.batches import Batches, episode_batches
 from mdmf_jax.data.episodes.drawing import check_split, sample_episode_table
 from mdmf_jax.data.episodes.feature_episodes import FeatureEpisodes, clip_reader
 from mdmf_jax.data.episodes.loading import ClipMaker, EpisodeLoader
@@ -95,7 +94,7 @@ class Dataset:
         stop: int,
         rows: np.ndarray | None = None,
         features: Mapping[str, np.ndarray] | None = None,
-    ) -> Iterator[dict[str, Any]]:
+    ) -> Batches:
         """Batches of training episodes for the steps start+1..stop.
 
         Step i takes the episodes (i - 1) * E to i * E - 1, whatever was trained before.

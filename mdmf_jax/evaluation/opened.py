@@ -1,7 +1,6 @@
 """A model with its data set, ready to answer episodes."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import jax
 
@@ -48,7 +47,7 @@ def open_untrained(config: Config) -> Opened:
     return Opened(config, model, dataset, evaluator, jax.device_get(trainer.new_state().params))
 
 
-def open_checkpoint(path: str | Path, task: Task, config: Config | None = None) -> Opened:
+def open_checkpoint(path: files.Name, task: Task, config: Config | None = None) -> Opened:
     """A trained model.
 
     Args:

@@ -94,7 +94,8 @@ class PartialAnswers:
 
     def _write(self, answers: Mapping[str, np.ndarray]) -> None:
         content = io.BytesIO()
-        np.savez(content, **answers)
+        arrays: dict[str, Any] = dict(answers)
+        np.savez(content, **arrays)
         data = content.getvalue()
         check = files.sha256([self._key.encode(), data])
         files.write_whole(self._path, check.encode() + data, DataError)

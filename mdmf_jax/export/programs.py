@@ -86,7 +86,7 @@ def _encoders(model: FewShotModel, with_texts: bool) -> dict[str, tuple]:
     (n,) = symbolic_shape("n")
     videos = tuple(Spec((n, *shapes[name].shape[1:]), shapes[name].dtype) for name in names)
     start = model.shapes["encoder"]
-    functions = {"encode": (encode, (video_params(model, start), videos))}
+    functions: dict[str, tuple] = {"encode": (encode, (video_params(model, start), videos))}
     if with_texts and model.encoder.has_texts:
         encode_texts, fixed = model.stage("class_texts"), jax.eval_shape(lambda: model.fixed)
         given = text_params(model, merged(start, fixed)) if fixed else text_params(model, start)
@@ -133,7 +133,10 @@ def _head(model: FewShotModel) -> dict[str, tuple]:
     w, k, q = symbolic_shape("w, k, q", constraints=_LIMITS)
     params = head["head"]
     pair = (params, specs(n), _texts(n, width))
-    stages = {"supports": (_flat(supports), pair), "queries": (_flat(queries), pair)}
+    stages: dict[str, tuple] = {
+        "supports": (_flat(supports), pair),
+        "queries": (_flat(queries), pair),
+    }
     if chooses:
         n, c = symbolic_shape("n, c")
         stages["scores"] = (stage("class_text_logits"), (params, specs(n), _texts(c, width)))

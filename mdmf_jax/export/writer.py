@@ -71,9 +71,9 @@ def export_model(
     with files.whole_folder(folder, ConfigError) as temporary:
         for name, data in programs.items():
             (temporary / f"{name}.jaxexport").write_bytes(data)
-        np.savez(temporary / "params.npz", **_params(model, with_texts=not classes))
+        _save(temporary / "params.npz", _params(model, with_texts=not classes))
         if support:
-            np.savez(temporary / "support.npz", **_support(model, support))
+            _save(temporary / "support.npz", _support(model, support))
         shutil.copyfile(load_exported.__file__, temporary / "load_exported.py")
         manifest = _manifest(model, classes) | {
             "calibration": asdict(calibration) if calibration else None,
@@ -81,6 +81,10 @@ def export_model(
         }
         text = json.dumps(manifest, indent=2) + "\n"
         (temporary / load_exported.MANIFEST).write_text(text, encoding="utf-8")
+
+
+def _save(path: Path, arrays: dict[str, Any]) -> None:
+    np.savez(path, **arrays)
 
 
 def _manifest(model: Model, classes: list[str]) -> dict[str, Any]:

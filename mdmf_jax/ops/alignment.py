@@ -23,8 +23,6 @@ the soft alignment passes through it, and the weights of a softmin are the proba
 moves.
 """
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
@@ -141,10 +139,12 @@ def _by_blocks(function, costs: Array):
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:count], result)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(1,))
-def _alignment_cost(costs: Array, temperature: float) -> Array:
+def _flat_cost(costs: Array, temperature: float) -> Array:
     """`alignment_cost` of [N, L, M]."""
     return _by_blocks(lambda block: temperature * _values(block / temperature), costs)
+
+
+_alignment_cost = jax.custom_vjp(_flat_cost, nondiff_argnums=(1,))
 
 
 def _alignment_cost_forward(costs: Array, temperature: float) -> tuple[Array, Array]:

@@ -4,6 +4,8 @@ For each query the view that is more confident teaches the other one. Confidence
 highest class probability, in the text part, in the visual part, or in both.
 """
 
+from functools import reduce
+from operator import add
 from typing import NamedTuple
 
 import jax
@@ -102,4 +104,4 @@ def mutual_distillation(
         taught.append(_taught(local, global_, local_leads, teacher_gradient))
     if direction != "local_to_global":
         taught.append(_taught(global_, local, global_leads, teacher_gradient))
-    return sum(taught)
+    return reduce(add, taught)

@@ -13,7 +13,6 @@ for the rounds and is right at convergence, and if the limit of rounds was reach
 it is the gradient at the row sums that the plan has.
 """
 
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -81,8 +80,7 @@ def transport_plan(
     return jnp.exp(scores + end.rows[..., :, None] + end.columns[..., None, :])
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
-def transport_cost(
+def _cost(
     costs: Float[Array, "*batch N M"],
     strength: float = 1.0,
     iterations: int = ITERATIONS,
@@ -90,6 +88,9 @@ def transport_cost(
 ) -> Float[Array, "*batch"]:
     """Mean cost sum(P * costs) of the plan of `transport_plan`, with its gradient."""
     return _forward(costs, strength, iterations, tolerance)[0]
+
+
+transport_cost = jax.custom_vjp(_cost, nondiff_argnums=(1, 2, 3))
 
 
 def _forward(costs: Array, strength: float, iterations: int, tolerance: float):

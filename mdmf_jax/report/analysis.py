@@ -144,8 +144,8 @@ def _mistakes(dataset: Dataset, split: str, table: Table, prediction: np.ndarray
             break
         episode, query = np.argwhere((true == row) & (taken == column))[0]
         support = table["support"][episode, prediction[episode, query], 0]
-        asked = _clip(dataset, split, table["query"][episode, query])
-        found.append(Mistake(row, column, asked, _clip(dataset, split, support)))
+        asked = _clip(dataset, split, int(table["query"][episode, query]))
+        found.append(Mistake(row, column, asked, _clip(dataset, split, int(support))))
     return found
 
 

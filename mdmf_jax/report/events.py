@@ -64,7 +64,7 @@ def read_scalars(folder: files.AnyPath) -> dict[str, Curve]:
 def _numbers(file: files.AnyPath) -> Iterator[tuple[str, int, float]]:
     # Imported here: it takes a moment, and only reports of runs need it.
     from google.protobuf.message import DecodeError
-    from tensorboardX.proto.event_pb2 import Event
+    from tensorboardX.proto.event_pb2 import Event  # pyright: ignore # made by protoc, untyped
 
     for record in _records(file):
         try:

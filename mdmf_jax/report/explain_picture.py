@@ -65,7 +65,7 @@ def draw_explanation(told: Mapping[str, Any], head: Any, title: str, files: list
         heights = [panel_inches(panels) + 0.75, 0.9 + 0.42 * len(shown)]
         figure = Figure(figsize=(width, sum(heights) + 1.1), layout="constrained")
         figure.suptitle(_heading(told, title, note), fontsize=10, parse_math=False)
-        above, below = figure.subfigures(2, 1, height_ratios=heights)
+        above, below = np.asarray(figure.subfigures(2, 1, height_ratios=heights)).tolist()
         draw_panels(above, panels, told["query_frames"], told["support_frames"])
         _draw_bars(below, told, shown)
         for file in files:

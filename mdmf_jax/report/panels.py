@@ -4,7 +4,7 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 9,
     "svg.fonttype": "none",
     "svg.hashsalt": "mdmf_jax",
@@ -82,10 +82,10 @@ def draw_panels(
 
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         _draw(axes, panel, query, support)
-    dot = {"linestyle": "", "markersize": 7}
+    dot: dict[str, Any] = {"linestyle": "", "markersize": 7}
     marks = [Line2D([], [], marker="o", color=PATH, label="path of the query's frames", **dot)]
     if any(panel.back is not None for panel in panels):
-        ring = dot | {"markerfacecolor": "none", "markeredgecolor": INK}
+        ring: dict[str, Any] = dot | {"markerfacecolor": "none", "markeredgecolor": INK}
         marks.append(Line2D([], [], marker="o", label="path of the support's frames", **ring))
     figure.legend(
         handles=marks, loc="outside lower center", ncols=1 if len(panels) == 1 else 2,

@@ -181,10 +181,11 @@ def _results(
     compared = compare_answers(answers, plan.table, plan.names)
     by_pair, baseline = {}, None
     if plan.pairs:
-        by_pair = compare_answers(pair_answers, plan.pairs, plan.names)
+        answered = {name: given for name, given in pair_answers.items() if given is not None}
+        by_pair = compare_answers(answered, plan.pairs, plan.names)
         baseline = next((row["name"] for row in rows if row["method"] == BASELINE), None)
         labels = plan.pairs["query_labels"]
-        right = {n: (a["prediction"] == labels).mean(axis=1) for n, a in pair_answers.items()}
+        right = {n: (a["prediction"] == labels).mean(axis=1) for n, a in answered.items()}
         for name, metrics in by_pair.items():
             if baseline:
                 difference = paired_difference(right[name], right[baseline])

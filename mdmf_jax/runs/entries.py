@@ -120,6 +120,8 @@ def _trained(
             run = make_run(replace(config, train=replace(config.train, learning_rate=rate)))
         console.print(f"learning rate {rate:g}", highlight=False)
         params, validation, _ = train(run, folder / f"rate-{rate:g}", console)
+        if validation is None:
+            raise ConfigError("train.steps is 0: there is nothing to train and to choose a rate by")
         tried[f"{rate:g}"] = validation
         if best is None or validation["accuracy"] > tried[f"{best[0]:g}"]["accuracy"]:
             best = rate, run, params

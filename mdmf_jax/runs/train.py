@@ -1,7 +1,7 @@
 """What `mdmf train` does: train, choose the best checkpoint, test it, write the results."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +12,7 @@ from rich.console import Console
 from mdmf_jax import files
 from mdmf_jax.config.config import Config, to_dict
 from mdmf_jax.data.dataset import Dataset
+from mdmf_jax.data.episodes.batches import Batches
 from mdmf_jax.errors import CheckpointError
 from mdmf_jax.evaluation import provenance, tables
 from mdmf_jax.evaluation.evaluator import Evaluator
@@ -52,7 +53,7 @@ class TrainRun:
         texts = self.evaluator.texts.for_training(params, trained(self.config))
         return self.trainer.train_step(texts)
 
-    def train_batches(self, params: Params, start: int, stop: int) -> Iterator[dict[str, Any]]:
+    def train_batches(self, params: Params, start: int, stop: int) -> Batches:
         """Batches of the steps start+1..stop; see `Trainer.train_batches`.
 
         Raises:
@@ -120,7 +121,7 @@ def train_and_evaluate(
 
 def train(
     run: TrainRun, workdir: files.AnyPath, console: Console
-) -> tuple[Mapping[str, Any], dict[str, Any] | None, list[dict[str, float]]]:
+) -> tuple[Params, dict[str, Any] | None, list[dict[str, float]]]:
     """Trains in `workdir`, or goes on there, and selects a checkpoint.
 
     Returns:
@@ -258,12 +259,13 @@ def _validate(run: TrainRun, params: Params) -> dict[str, float]:
 
 def _selected(
     run: TrainRun, checkpoints: Checkpoints, state: TrainState
-) -> tuple[Mapping[str, Any], dict[str, Any] | None]:
+) -> tuple[Params, dict[str, Any] | None]:
     """Parameters to test, and the validation metrics of their checkpoint (None at step 0)."""
     last = int(state.step)
     if last == 0:
         return state.params, None
-    step = checkpoints.best() if run.config.train.select == "best" else last
+    best = checkpoints.best() if run.config.train.select == "best" else None
+    step = last if best is None else best
     if step != last:
         state = checkpoints.restore(step, run.trainer.abstract_state)
     return state.params, {"step": step} | checkpoints.metrics(step)

@@ -41,8 +41,8 @@ class Checkpoints:
         self._checked: set[int] = set()
         if keep is not None and jax.process_index() == 0:
             self._remove_interrupted()
-        write = {"cleanup_tmp_directories": True}
-        read = {"read_only": True, "save_interval_steps": 0, "create": False}
+        write: dict[str, Any] = {"cleanup_tmp_directories": True}
+        read: dict[str, Any] = {"read_only": True, "save_interval_steps": 0, "create": False}
         options = ocp.CheckpointManagerOptions(
             enable_async_checkpointing=False, **(read if keep is None else write)
         )
@@ -212,7 +212,7 @@ class Checkpoints:
 
     def _delete_old(self) -> None:
         steps, best = self.steps(), self.best()
-        for step in steps[: -self._keep]:
+        for step in steps[: -(self._keep or len(steps))]:
             if step != best:
                 self._manager.delete(step)
 

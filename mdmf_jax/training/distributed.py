@@ -108,7 +108,8 @@ def own_mesh(mesh: Mesh) -> Mesh:
 def own_rows(mesh: Mesh, episodes: int) -> np.ndarray:
     """Which episodes of a batch the devices of this process take: their places, ascending."""
     places = over_episodes(mesh).addressable_devices_indices_map((episodes,))
-    rows = {row for (part,) in places.values() for row in range(*part.indices(episodes))}
+    parts = [index[0] for index in places.values() if index]
+    rows = {row for part in parts for row in range(*part.indices(episodes))}
     return np.array(sorted(rows), np.int64)
 
 

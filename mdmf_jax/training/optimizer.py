@@ -95,7 +95,7 @@ def _adam(rate: float | optax.Schedule) -> optax.GradientTransformation:
     return optax.adam(rate, b1=0.9, b2=0.999, eps=1e-8)
 
 
-def _unmatched(tree: Mapping[str, Any], patterns: Sequence[str]) -> Tree:
+def _unmatched(tree: Any, patterns: Sequence[str]) -> Tree:
     """A tree of the same form: True where the parameter's path matches none of the patterns."""
     flat = flatten_dict(dict(tree), sep="/")
     marks = {name: not any(re.search(p, name) for p in patterns) for name in flat}

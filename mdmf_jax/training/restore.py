@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -54,7 +53,7 @@ def run_settings(config: Config, train_classes: int) -> dict[str, Any]:
     return to_dict(config) | {TRAIN_CLASSES: train_classes}
 
 
-def find(path: str | Path, *, config: Config | None = None, encoder: str | None = None) -> Found:
+def find(path: files.Name, *, config: Config | None = None, encoder: str | None = None) -> Found:
     """Finds a checkpoint and reads its settings.
 
     Args:
@@ -82,7 +81,7 @@ def find(path: str | Path, *, config: Config | None = None, encoder: str | None 
 
 
 def restore(
-    path: str | Path, *, config: Config | None = None, encoder: str | None = None
+    path: files.Name, *, config: Config | None = None, encoder: str | None = None
 ) -> Restored:
     """Reads the model of a checkpoint; arguments and errors as of `find`.
 

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.sharding import Mesh
 
@@ -28,9 +29,9 @@ class ClassTexts(NamedTuple):
       fixed: leaves of the text tower that are not trained; see `FewShotModel`.
     """
 
-    features: jax.Array | None
-    ids: jax.Array | None = None
-    mask: jax.Array | None = None
+    features: jax.Array | np.ndarray | None
+    ids: jax.Array | np.ndarray | None = None
+    mask: jax.Array | np.ndarray | None = None
     fixed: Params | None = None
 
 
@@ -156,7 +157,8 @@ def texts_in_step(
 ) -> jax.Array:
     """Text features of all classes; made here where training changes them."""
     if texts.features is not None:
-        return texts.features
+        return jnp.asarray(texts.features)
+    assert texts.ids is not None  # the features or the ids are given
     rngs = episode_rngs(model, jax.random.fold_in(key, 2))
     return model.class_texts(
         params, texts.ids, texts.mask, fixed=texts.fixed, train=True, rngs=rngs

@@ -2,9 +2,8 @@
 
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
 
 import jax
 import numpy as np
@@ -12,6 +11,7 @@ from flax.traverse_util import flatten_dict
 
 from mdmf_jax.config.config import Config
 from mdmf_jax.data.dataset import Dataset
+from mdmf_jax.data.episodes.batches import Batches
 from mdmf_jax.errors import ConfigError
 from mdmf_jax.model import FewShotModel
 from mdmf_jax.training import distributed
@@ -105,7 +105,7 @@ class Trainer:
         start: int,
         stop: int,
         features: Mapping[str, np.ndarray] | None = None,
-    ) -> Iterator[dict[str, Any]]:
+    ) -> Batches:
         """Batches of the steps start+1..stop: of each, the episodes that this process takes.
 
         Args:

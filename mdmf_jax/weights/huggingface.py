@@ -171,7 +171,7 @@ def save_clip(
       WeightsError: `params` is not the parameter tree of `CLIP(config)`.
     """
     directory = Path(directory)
-    described = to_huggingface(config) | {"dtype": np.dtype(dtype).name}
+    described: dict[str, Any] = to_huggingface(config) | {"dtype": np.dtype(dtype).name}
     table = rules(config.vision)
     tensors = to_tensors(params, table)
     to_params(tensors, table, template(config), origin="the parameters to save")

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -76,8 +77,9 @@ def _vit(tensors: Tensors, prefix: str, origin: str) -> tuple[VisionConfig, int]
 def _resnet(tensors: Tensors, prefix: str, origin: str) -> tuple[ResNetConfig, int]:
     width = _shape(tensors, f"{prefix}layer1.0.conv1.weight", 4, origin)[0]
     cells, channels = _shape(tensors, f"{prefix}attnpool.positional_embedding", 2, origin)
+    one, two, three, four = (_count(tensors, f"{prefix}layer{stage}.") for stage in (1, 2, 3, 4))
     vision = ResNetConfig(
-        layers=tuple(_count(tensors, f"{prefix}layer{stage}.") for stage in (1, 2, 3, 4)),
+        layers=(one, two, three, four),
         width=width,
         heads=max(1, channels // HEAD_SIZE),
         image_size=_grid(cells) * REDUCTION,
@@ -85,7 +87,7 @@ def _resnet(tensors: Tensors, prefix: str, origin: str) -> tuple[ResNetConfig, i
     return vision, _shape(tensors, f"{prefix}attnpool.c_proj.weight", 2, origin)[0]
 
 
-def _transformer(tensors: Tensors, prefix: str, width: int, origin: str) -> dict[str, int]:
+def _transformer(tensors: Tensors, prefix: str, width: int, origin: str) -> dict[str, Any]:
     blocks = f"{prefix}transformer.resblocks."
     return dict(
         hidden_size=width,

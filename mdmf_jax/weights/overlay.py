@@ -21,7 +21,8 @@ def overlay(made: Mapping[str, Any], given: Mapping[str, Any], new: str) -> Tree
     Raises:
       WeightsError: a leaf is missing, unknown, or of another shape.
     """
-    ours, theirs = flatten_dict(dict(made), sep="/"), flatten_dict(dict(given), sep="/")
+    ours: dict[str, Any] = flatten_dict(dict(made), sep="/")
+    theirs: dict[str, Any] = flatten_dict(dict(given), sep="/")
     missing = [path for path in ours if path not in theirs and not re.search(new, path)]
     unknown = [path for path in theirs if path not in ours]
     misshapen = [

@@ -89,7 +89,8 @@ def to_params(
     Raises:
       WeightsError: one line naming every unknown, misshapen, doubled and missing tensor.
     """
-    expected = {path: leaf.shape for path, leaf in flatten_dict(template, sep="/").items()}
+    leaves: dict[str, Any] = flatten_dict(template, sep="/")
+    expected = {path: leaf.shape for path, leaf in leaves.items()}
     filled: dict[str, np.ndarray] = {}
     problems, failed = [], set()
     for name in sorted(tensors):

@@ -16,6 +16,9 @@ import numpy as np
 from mdmf_jax.errors import ConfigError, UserError
 
 Episode = dict[str, Any]  # arrays, or dictionaries of arrays: {"support": {"rgb": ...}, ...}
+Batches = Generator[Episode, None, None]
+
+
 LOADERS = ("tfdata", "threads")
 
 
@@ -28,7 +31,7 @@ def episode_batches(
     loader: str = "threads",
     workers: int = 2,
     prefetch: int = 2,
-) -> Generator[Episode, None, None]:
+) -> Batches:
     """Episodes `start` to `stop - 1` in batches, each array with a leading axis E.
 
     Args:

@@ -126,8 +126,11 @@ def _beam_options(options: Sequence[str] | None) -> dict:
     if options is None:
         return {}
     try:
-        from apache_beam.options.pipeline_options import PipelineOptions
-        from apache_beam.runners import create_runner
+        # An extra, which no environment for development has.
+        from apache_beam.options.pipeline_options import (  # pyright: ignore[reportMissingImports]
+            PipelineOptions,
+        )
+        from apache_beam.runners import create_runner  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise ConfigError(
             "--beam needs Apache Beam, which cannot be imported;"
@@ -173,6 +176,7 @@ def _builder_class():
             return self._splits
 
         def _example_writer(self):
+            assert self.info.file_format is not None  # given when it was made
             return _writer_class()(self.info.file_format)
 
     return PreparedVideos
@@ -198,7 +202,7 @@ def _make_writer(file_format):
     return _writer_class()(file_format)
 
 
-def write_records(path: str | Path, examples: Iterator[bytes]) -> None:
+def write_records(path: str | os.PathLike, examples: Iterator[bytes]) -> None:
     """Writes serialised tf.train.Example messages, with their fields in ascending order.
 
     Raises:
@@ -207,10 +211,13 @@ def write_records(path: str | Path, examples: Iterator[bytes]) -> None:
     from array_record.python.array_record_module import ArrayRecordWriter
     from tensorflow_datasets.proto import tf_example_pb2
 
+    # Made by protoc, untyped.
+    example_of = tf_example_pb2.Example.FromString  # pyright: ignore[reportAttributeAccessIssue]
+
     with _one_line(path):
         writer = ArrayRecordWriter(os.fspath(path), _WRITER_OPTIONS)
     for serialized in examples:
-        example = tf_example_pb2.Example.FromString(serialized)
+        example = example_of(serialized)
         with _one_line(path):
             writer.write(example.SerializeToString(deterministic=True))
     with _one_line(path):
@@ -218,7 +225,7 @@ def write_records(path: str | Path, examples: Iterator[bytes]) -> None:
 
 
 @contextlib.contextmanager
-def _one_line(path: str | Path) -> Iterator[None]:
+def _one_line(path: str | os.PathLike) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # what array_record makes of every failure to write

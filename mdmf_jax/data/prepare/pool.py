@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from typing import IO
 
 from mdmf_jax.data.prepare.decode import Images, Limits
 from mdmf_jax.data.prepare.stage import Stage, StageError
@@ -169,14 +170,14 @@ def _start() -> subprocess.Popen:
 
 def _ask(process: subprocess.Popen, message: dict, deadline: float) -> dict | None:
     """Sends a line and reads one; None if the process ended or the time is over."""
-    text = b""
+    text, (stdin, stdout) = b"", _pipes(process)
     try:
-        process.stdin.write(json.dumps(message).encode() + b"\n")
+        stdin.write(json.dumps(message).encode() + b"\n")
         while not text.endswith(b"\n"):
             left = deadline - time.monotonic()
-            if left <= 0 or not select.select([process.stdout], [], [], left)[0]:
+            if left <= 0 or not select.select([stdout], [], [], left)[0]:
                 return None
-            piece = os.read(process.stdout.fileno(), 65536)
+            piece = os.read(stdout.fileno(), 65536)
             if not piece:
                 process.wait()
                 return None
@@ -200,5 +201,10 @@ def _how_it_ended(process: subprocess.Popen) -> str:
 def _kill(process: subprocess.Popen) -> None:
     process.kill()
     process.wait()
-    process.stdin.close()
-    process.stdout.close()
+    for pipe in _pipes(process):
+        pipe.close()
+
+
+def _pipes(process: subprocess.Popen) -> tuple[IO[bytes], IO[bytes]]:
+    assert process.stdin is not None and process.stdout is not None  # as `_start` asked
+    return process.stdin, process.stdout

@@ -17,7 +17,7 @@ from pathlib import Path
 from mdmf_jax.data.prepare.builder import NAME, build
 from mdmf_jax.data.prepare.decode import Images, Limits
 from mdmf_jax.data.prepare.index import FAILED, PREPARED, read_json, write_failed, write_json
-from mdmf_jax.data.prepare.plan import FORMAT, Plan, make_plan
+from mdmf_jax.data.prepare.plan import FORMAT, Plan, PlannedVideo, make_plan
 from mdmf_jax.data.prepare.pool import Task, decode_all
 from mdmf_jax.data.prepare.stage import Failed, Stage, Staged
 from mdmf_jax.data.protocols.splits import Split
@@ -175,10 +175,14 @@ def _results(plan: Plan, stage: Stage, limits: Limits) -> list[list[Staged | Fai
     Raises:
       DataError: a result is gone.
     """
-    results = [[stage.result(video.key, limits.as_dict()) for video in v] for v in plan.videos]
-    if any(result is None for own in results for result in own):
-        raise DataError(f"{stage.folder}: a result is missing; run the same command again")
-    return results
+
+    def result(video: PlannedVideo) -> Staged | Failed:
+        found = stage.result(video.key, limits.as_dict())
+        if found is None:
+            raise DataError(f"{stage.folder}: a result is missing; run the same command again")
+        return found
+
+    return [[result(video) for video in videos] for videos in plan.videos]
 
 
 def _report(plan: Plan, results: list[list[Staged | Failed]], max_failed: float) -> Report:

@@ -8,7 +8,7 @@ A video that failed has a small JSON file with the reason instead.
 import json
 import os
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from mdmf_jax.errors import DataError
 _TAIL = struct.Struct("<8sQ")
 _MAGIC = b"mdmfvid1"
 _ADVICE = "make room or give another --out, then run the same command again"
+
+Description = Callable[[], tuple[int, int, float]]
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class Stage:
             for length in staged.lengths:
                 yield file.read(length)
 
-    def add(self, key: str, images: Iterable[bytes], describe) -> Staged:
+    def add(self, key: str, images: Iterable[bytes], describe: Description) -> Staged:
         """Writes a video.
 
         Args:
@@ -102,7 +104,8 @@ class Stage:
                 for image in images:
                     file.write(image)
                     lengths.append(len(image))
-                staged = Staged(*describe(), tuple(lengths))
+                width, height, seconds = describe()
+                staged = Staged(width, height, seconds, tuple(lengths))
                 text = json.dumps(asdict(staged)).encode()
                 file.write(text + _TAIL.pack(_MAGIC, len(text)))
         return staged

@@ -30,7 +30,7 @@ def class_text_names(
         raise ConfigError(f"data.prompt_order is {order!r}; known: by_name, reference")
     ordered = sorted(set(all_folders), key=_folder_key(all_folders))
     numbers = [ordered.index(folder) for folder in folders]
-    ascending = [names[i] for i in np.argsort(numbers).tolist()]
+    ascending = [names[int(i)] for i in np.argsort(numbers)]
     places = list(set(numbers))
     return tuple(ascending[places.index(number)] for number in numbers)
 

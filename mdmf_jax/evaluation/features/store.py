@@ -9,7 +9,6 @@ A file that is damaged in any way counts as missing.
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -45,7 +44,7 @@ class FeatureStore:
       DataError: the folder cannot be made or written to.
     """
 
-    def __init__(self, root: str | Path, key: str):
+    def __init__(self, root: files.Name, key: str):
         self._folder, self._key = files.path(root) / key[:32], key
         files.write_whole(self._folder / ".writable", b"", DataError, UNWRITABLE)
 

@@ -57,7 +57,7 @@ class BlockContext:
     norm1: Callable[[jax.Array], jax.Array]
     attend: Callable[[jax.Array], jax.Array]
     norm2: Callable[[jax.Array], jax.Array]
-    mlp: Callable[[jax.Array], jax.Array]
+    mlp: Callable[..., jax.Array]
 
     @property
     def train(self) -> bool:

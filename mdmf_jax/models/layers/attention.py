@@ -1,6 +1,7 @@
 """Attention of CLIP's towers, by XLA or by cuDNN."""
 
 from functools import cache
+from typing import Literal, cast
 
 import jax
 import jax.numpy as jnp
@@ -29,9 +30,8 @@ def attention(
     """
     if implementation == "auto":
         implementation = "cudnn" if _suits_cudnn(query) and cudnn_works() else "xla"
-    return jax.nn.dot_product_attention(
-        query, key, value, is_causal=causal, implementation=implementation
-    )
+    chosen = cast(Literal["xla", "cudnn"], implementation)  # which JAX checks
+    return jax.nn.dot_product_attention(query, key, value, is_causal=causal, implementation=chosen)
 
 
 def _suits_cudnn(query: jax.Array) -> bool:

@@ -7,7 +7,9 @@ transpose them, so that its "frames" mix channels and time; here a frame is a fr
 """
 
 from dataclasses import dataclass
+from functools import reduce
 from math import comb
+from operator import add
 
 import jax
 import jax.numpy as jnp
@@ -154,4 +156,4 @@ class TupleMatcher(nn.Module):
 
     def answer(self, logits: dict[str, jax.Array]) -> jax.Array:
         """The logits [Q, W] to classify by: the weighted sum."""
-        return sum(weight * logits[kind] for kind, weight in self.config.weights.items())
+        return reduce(add, (weight * logits[kind] for kind, weight in self.config.weights.items()))

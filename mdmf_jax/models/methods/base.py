@@ -150,7 +150,9 @@ class FewShotMethod(nn.Module):
         queries = self.encode_query(query, query_texts, train=train)
         return split_classes(supports, way), queries, {}
 
-    def match(self, supports, queries, text_features, *, support_mask=None, train: bool = False):
+    def match(
+        self, supports, queries, text_features, *, support_mask=None, train: bool = False
+    ) -> tuple[jax.Array, dict[str, Any]]:
         """Logits [Q, W] and diagnostics, from trees [W, K, ...], [Q, ...] and texts [W, D]."""
         raise TypeError(f"{type(self).__name__} has no match")
 

@@ -8,6 +8,8 @@ import time
 from importlib import metadata
 from pathlib import Path
 
+from av.codec import codecs_available
+
 import mdmf_jax
 from mdmf_jax.runs.doctor.check import OK, PROBLEM, WARNING, Check
 
@@ -91,7 +93,7 @@ def decoder() -> Check:
         path = Path(folder) / "clip.mp4"
         path.write_bytes(encode_mp4(frames))
         decoded = read_video(path)
-    known = [name for name in _CODECS if name in av.codec.codecs_available]
+    known = [name for name in _CODECS if name in codecs_available]
     line = f"PyAV {av.__version__}, reads {', '.join(known)}"
     loss = np.abs(decoded.astype(int) - frames).mean() if decoded.shape == frames.shape else 255
     if loss > _MOST_LOSS:

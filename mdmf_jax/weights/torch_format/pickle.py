@@ -6,7 +6,8 @@ knows the instructions that build numbers, texts, containers and tensors, and no
 """
 
 import pickletools
-from typing import Any, BinaryIO
+from mmap import mmap
+from typing import Any, BinaryIO, cast
 
 from mdmf_jax.errors import WeightsError
 from mdmf_jax.weights.torch_format.objects import (
@@ -39,7 +40,7 @@ _PASSED = {"PROTO", "FRAME"}
 
 
 def read_pickle(
-    stream: BinaryIO, *, origin: str, script: bool = False
+    stream: BinaryIO | mmap, *, origin: str, script: bool = False
 ) -> tuple[Any, dict[str, StorageRef]]:
     """(content, storages by key) of the pickle at the stream's position.
 
@@ -75,7 +76,7 @@ class _Machine:
         self._outer: list[list[Any]] = []  # stacks below the marks
         self._memo: dict[int, Any] = {}
 
-    def run(self, stream: BinaryIO) -> Any:
+    def run(self, stream: BinaryIO | mmap) -> Any:
         for _ in range(MAX_INSTRUCTIONS):
             opcode = _OPCODES.get(stream.read(1))
             name = opcode.name if opcode else "none"
@@ -87,7 +88,7 @@ class _Machine:
             method = getattr(self, f"_do_{name.lower()}", None)
             if method is None and name not in _SIMPLE:
                 raise Refused(f"a pickle instruction that weights do not need ({name})")
-            argument = opcode.arg.reader(stream) if opcode.arg else None
+            argument = opcode.arg.reader(cast(BinaryIO, stream)) if opcode and opcode.arg else None
             if method is None:
                 self._simple(name, argument)
             else:
@@ -206,7 +207,7 @@ class _Machine:
 _SIMPLE = {*_LITERALS, *_CONSTANTS, *_CONTAINERS, *_TUPLES, *_PASSED}
 
 
-def _line(stream: BinaryIO) -> str:
+def _line(stream: BinaryIO | mmap) -> str:
     line = stream.readline()
     if not line.endswith(b"\n") or len(line) > MAX_NAME:
         raise Refused("a name without an end")

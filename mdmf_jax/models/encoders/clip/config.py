@@ -209,7 +209,8 @@ def _vision(section: Mapping[str, Any]) -> VisionConfig | ResNetConfig:
     numbers = [*layers, sizes["width"], sizes["heads"], sizes["image_size"]]
     if not all(type(number) is int and 0 < number <= MAX_SIZE for number in numbers):
         raise ConfigError(f"CLIP ResNet sizes are {sizes}, expected positive whole numbers")
-    return ResNetConfig(**sizes | {"layers": tuple(layers)})
+    checked: dict[str, Any] = sizes | {"layers": tuple(layers)}
+    return ResNetConfig(**checked)
 
 
 def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -38,7 +38,7 @@ def interpolate_positions(
           position embeddings do not have the size that `config` says.
     """
     vision = dataclasses.replace(config.vision, image_size=image_size)
-    flat = flatten_dict(dict(params))
+    flat: dict[tuple[str, ...], Any] = flatten_dict(dict(params))
     path = _RESNET if isinstance(vision, ResNetConfig) else _VIT
     expected = 1 + config.vision.grid**2, config.vision.hidden_size
     shape = np.shape(flat[path]) if path in flat else None

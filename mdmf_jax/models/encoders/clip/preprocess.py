@@ -26,5 +26,5 @@ def normalise(pixels: jax.Array, kind: str) -> jax.Array:
     if kind == "none":
         return scaled
     shape = (1,) * (scaled.ndim - 1) + (3,)
-    mean, std = (np.reshape(np.float32(value), shape) for value in (CLIP_MEAN, CLIP_STD))
+    mean, std = (np.reshape(np.asarray(x, np.float32), shape) for x in (CLIP_MEAN, CLIP_STD))
     return (scaled - mean) / std

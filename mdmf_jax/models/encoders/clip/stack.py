@@ -105,7 +105,7 @@ class EncoderLayers(nn.Module):
         }
         block = EncoderLayer(**self._options(blocks[0]), parent=None)
 
-        def step(x, each):
+        def step(x, each) -> tuple[Any, None]:
             params, rngs, index = each
             return block.apply({"params": params}, x, index, texts, call, rngs=rngs), None
 
