@@ -80,26 +80,18 @@ def run(options: argparse.Namespace) -> None:
     print(f"wrote {options.folder}; {advice}")
 
 
-<<<<<<< HEAD
-def _clip(source: "Source", options: argparse.Namespace) -> tuple[Writer, str]:
-    from mdmf_jax.models.encoders.clip.positions import interpolate_positions
-=======
 def _clip(clip: "LoadedCLIP", options: argparse.Namespace) -> tuple[Writer, str]:
->>>>>>> tests
+    from mdmf_jax.models.encoders.clip.positions import interpolate_positions
     from mdmf_jax.weights.huggingface import save_clip
 
     given = [f"--{name}" for name in ("encoder", "variant", "config") if getattr(options, name)]
     for argument in [*given, *options.settings]:
         raise ConfigError(f"{argument} is for checkpoints of a method, but SOURCE is a CLIP")
     advice = f"use it with --config.encoder.path={options.folder}"
-<<<<<<< HEAD
-    config, params, tokenizer = source.clip
+    config, params, tokenizer = clip
     if options.image_size:
         params, config = interpolate_positions(params, config, options.image_size)
     return lambda folder: save_clip(folder, config, params, tokenizer), advice
-=======
-    return lambda folder: save_clip(folder, *clip), advice
->>>>>>> tests
 
 
 def _checkpoint(source: "Source", options: argparse.Namespace) -> tuple[Writer, str]:
@@ -107,12 +99,9 @@ def _checkpoint(source: "Source", options: argparse.Namespace) -> tuple[Writer, 
     from mdmf_jax.runs import published_checkpoint as checkpoint
     from mdmf_jax.weights.published import PUBLISHED, check_image_tower
 
-<<<<<<< HEAD
     if options.image_size:
         raise ConfigError("--image-size is for a CLIP, but SOURCE is a checkpoint of a method")
-=======
     assert source.method is not None  # what is no CLIP is a checkpoint of a method
->>>>>>> tests
     origin, published = options.source, PUBLISHED[source.method]
     config = load_config(options.config or DEFAULTS, _settings(source, options))
     clip = checkpoint.clip_config(config.encoder.path)
