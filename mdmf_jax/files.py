@@ -198,7 +198,9 @@ def read_whole(name: Name, error: Error = UserError, advice: str = "") -> bytes:
       UserError: it cannot be read.
     """
     with one_line(name, "read", error, advice):
-        return cloud().cat_file(str(name)) if is_cloud(name) else pathlib.Path(name).read_bytes()
+        if is_cloud(name):
+            return bytes(cloud().cat_file(str(name)))  # of one file it gives bytes
+        return pathlib.Path(name).read_bytes()
 
 
 def read_json(name: Name, error: Error = UserError, advice: str = "") -> dict[str, Any]:
