@@ -152,8 +152,8 @@ class FewShotModel:
     def class_texts(
         self,
         params: Params,
-        ids: jax.Array,
-        mask: jax.Array | None = None,
+        ids: jax.Array | np.ndarray,
+        mask: jax.Array | np.ndarray | None = None,
         *,
         fixed: Params | None = None,
         train: bool = False,

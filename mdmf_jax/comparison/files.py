@@ -33,7 +33,7 @@ def write_comparison(results: Mapping[str, Any], folder: Path) -> None:
     forest_plot(results, folder)
 
 
-def read_comparison(file: Path) -> dict[str, Any]:
+def read_comparison(file: files.AnyPath) -> dict[str, Any]:
     """The content of a compare.json.
 
     Raises:
