@@ -199,7 +199,8 @@ def read_whole(name: Name, error: Error = UserError, advice: str = "") -> bytes:
     """
     with one_line(name, "read", error, advice):
         if is_cloud(name):
-            return bytes(cloud().cat_file(str(name)))  # of one file it gives bytes
+            content: Any = cloud().cat_file(str(name))
+            return content
         return pathlib.Path(name).read_bytes()
 
 

@@ -144,7 +144,11 @@ def entry_evaluation(
     metrics |= {k: task[k] for k in ("way", "shot", "queries", "episodes")}
     facts = {k: results[k] for k in ("versions", "hardware")}
     facts |= {"settings": entry["settings"], "seed": task["seed"]}
+<<<<<<< HEAD
     curves = read_curves(files.path(place)) if place else {}
+=======
+>>>>>>> tests
     tasks = {task_name(task["way"], task["shot"]): metrics}
-    checkpoint = files.path(place) if place else None
-    return Evaluation(tasks, {}, task["split"], facts, checkpoint, curves)
+    folder = files.path(place) if place else None
+    curves = read_curves(folder) if folder else {}
+    return Evaluation(tasks, {}, task["split"], facts, folder, curves)
