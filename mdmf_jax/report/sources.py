@@ -144,10 +144,6 @@ def entry_evaluation(
     metrics |= {k: task[k] for k in ("way", "shot", "queries", "episodes")}
     facts = {k: results[k] for k in ("versions", "hardware")}
     facts |= {"settings": entry["settings"], "seed": task["seed"]}
-<<<<<<< HEAD
-    curves = read_curves(files.path(place)) if place else {}
-=======
->>>>>>> tests
     tasks = {task_name(task["way"], task["shot"]): metrics}
     folder = files.path(place) if place else None
     curves = read_curves(folder) if folder else {}
