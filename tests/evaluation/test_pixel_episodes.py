@@ -129,6 +129,7 @@ def test_features_that_depend_on_the_episode_are_made_in_each_episode(model_of):
     assert (found != plain).any()
 
 
+@pytest.mark.devices
 def test_chunks_and_devices_change_nothing(model_of):
     model = model_of("mdmf")
     case = inputs(model)

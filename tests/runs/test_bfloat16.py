@@ -17,6 +17,8 @@ from mdmf_jax.export.writer import export_path
 from mdmf_jax.model import FewShotModel
 from mdmf_jax.runs.train import train_and_evaluate
 
+pytestmark = pytest.mark.optimised  # what is rounded depends on it
+
 
 @pytest.fixture(scope="module")
 def folder(tiny, tmp_path_factory):

@@ -12,7 +12,7 @@ from PIL import Image
 from mdmf_jax.classifier.classifier import FewShotClassifier
 from mdmf_jax.config.config import to_dict
 from mdmf_jax.evaluation.opened import open_checkpoint
-from mdmf_jax.evaluation.task import Task
+from mdmf_jax.evaluation.task import Task, adapted
 from mdmf_jax.runs.train import make_run
 from mdmf_jax.training.checkpoint import FOLDER, Checkpoints
 from mdmf_jax.training.restore import find
@@ -84,11 +84,11 @@ def test_its_settings_have_their_names_of_today(opened):
 
 def test_training_can_go_on_from_it(images, opened):
     """The settings are those of the checkpoint, and its whole state is that of a run today."""
-    config = find(RUN, encoder=str(CLIP)).config
-    config = replace(config, data=replace(config.data, root=str(images)))
-    run = make_run(replace(config, train=replace(config.train, steps=3)))
+    found = find(RUN).config
+    config = replace(found, train=replace(found.train, steps=3))
+    run = make_run(adapted(config, Task(encoder=str(CLIP), data=str(images))))
     with Checkpoints(RUN / FOLDER) as checkpoints:
-        checkpoints.check(2, to_dict(run.config))
+        checkpoints.check(2, to_dict(config))
         state = checkpoints.restore(2, run.trainer.abstract_state)
     assert (int(state.step), int(state.skipped)) == (2, 0)
     jax.tree.map(np.testing.assert_array_equal, state.params, opened.params)
