@@ -4,8 +4,7 @@ Whole: a reader, also after a crash or a power cut, finds the old content or the
 disk that is a temporary name in the same folder, fsync, and a rename; the mode is what the umask
 gives. On gs:// an object appears whole by itself.
 
-What goes wrong becomes one line of the class `error` that the caller names (UserError if it names
-none), which ends in its `advice`.
+What goes wrong becomes one line of the class `error` that the caller names, ending in `advice`.
 """
 
 import contextlib
@@ -24,14 +23,12 @@ from mdmf_jax.errors import ConfigError, UserError
 
 if TYPE_CHECKING:
     from etils import epath
+    from fsspec import AbstractFileSystem
 
-# Without this, epath imports TensorFlow to reach gs://, if it is installed. It looks once, which
-# Orbax may make it do for a path on a disk.
+# Without this, epath imports TensorFlow to reach gs://; it looks once, at its first path.
 os.environ.setdefault("EPATH_USE_TF", "false")
 
 CLOUD = "gs://"
-# epath would import TensorFlow to reach gs://. It looks once, at its first path of any kind.
-os.environ.setdefault("EPATH_USE_TF", "false")
 # A path on a disk is a pathlib.Path, one on gs:// an epath.Path, which has the same methods.
 AnyPath: TypeAlias = Union[pathlib.Path, "epath.Path"]  # noqa: UP007
 Name: TypeAlias = str | os.PathLike[str]
@@ -59,6 +56,14 @@ def path(name: Name) -> AnyPath:
     return epath.Path(name)
 
 
+def cloud() -> "AbstractFileSystem":
+    """What Cloud Storage offers beyond the methods of a path."""
+    path(CLOUD)
+    import fsspec
+
+    return fsspec.filesystem("gcs")
+
+
 def is_cloud(name: Name) -> bool:
     """Whether the path is one of Cloud Storage."""
     return os.fspath(name).startswith(CLOUD)
@@ -68,8 +73,7 @@ def cache_folder() -> pathlib.Path:
     """For data kept between runs: $MDMF_CACHE, or mdmf_jax in $XDG_CACHE_HOME or in ~/.cache."""
     if named := os.environ.get("MDMF_CACHE"):
         return pathlib.Path(named).expanduser()
-    parent = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    return pathlib.Path(parent) / "mdmf_jax"
+    return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "mdmf_jax"
 
 
 @contextlib.contextmanager
@@ -86,7 +90,7 @@ def one_line(name: Name, what: str, error: Error = UserError, advice: str = "") 
     except Exception as problem:
         if not isinstance(problem, OSError) and not (is_cloud(name) and _is_remote(problem)):
             raise
-        raise error(f"{name}: {_fault(problem, what)}{_then(advice)}") from problem
+        raise error(f"{name}: {_fault(problem, what)}{advice and '; '}{advice}") from problem
 
 
 def write_whole(name: Name, data: bytes | str, error: Error = UserError, advice: str = "") -> None:
@@ -187,21 +191,30 @@ def write_json(
     write_whole(name, json.dumps(content, indent=indent) + "\n", error, advice)
 
 
+def read_whole(name: Name, error: Error = UserError, advice: str = "") -> bytes:
+    """The content of a file as it was at one moment.
+
+    Raises:
+      UserError: it cannot be read.
+    """
+    with one_line(name, "read", error, advice):
+        return cloud().cat_file(str(name)) if is_cloud(name) else pathlib.Path(name).read_bytes()
+
+
 def read_json(name: Name, error: Error = UserError, advice: str = "") -> dict[str, Any]:
     """The object in a JSON file.
 
     Raises:
       UserError: the file is missing or holds something else.
     """
-    with one_line(name, "read", error, advice):
-        data = path(name).read_bytes()
+    data = read_whole(name, error, advice)
     try:
         content = json.loads(data)
     except (ValueError, RecursionError) as problem:
-        raise error(f"{name}: not valid JSON ({problem}){_then(advice)}") from problem
+        raise error(f"{name}: not valid JSON ({problem}){advice and '; '}{advice}") from problem
     if not isinstance(content, dict):
         kind = type(content).__name__
-        raise error(f"{name}: expected a JSON object, found {kind}{_then(advice)}")
+        raise error(f"{name}: expected a JSON object, found {kind}{advice and '; '}{advice}")
     return content
 
 
@@ -231,14 +244,6 @@ def digest(content: Any) -> str:
 def size_of(place: AnyPath) -> int:
     """Size of a file, bytes."""
     return place.stat().st_size if isinstance(place, pathlib.Path) else place.stat().length
-
-
-def remove_folder(folder: AnyPath) -> None:
-    """Removes a folder with all in it, if it is there."""
-    if isinstance(folder, pathlib.Path):
-        shutil.rmtree(folder, ignore_errors=True)
-    elif folder.exists():
-        folder.rmtree()
 
 
 def is_empty(folder: AnyPath) -> bool:
@@ -293,7 +298,3 @@ def _is_remote(problem: Exception) -> bool:
     """Whether an exception comes from the packages that reach gs://."""
     known = {"aiohttp", "gcsfs", "google", "requests"}
     return any(cls.__module__.partition(".")[0] in known for cls in type(problem).__mro__)
-
-
-def _then(advice: str) -> str:
-    return advice and f"; {advice}"

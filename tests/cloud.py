@@ -5,6 +5,7 @@ checkpoints) through TENSORSTORE_GCS_HTTP_URL.
 """
 
 import contextlib
+import io
 import os
 import re
 import threading
@@ -59,6 +60,12 @@ class _Generations:
         self.send_response(412 if not same else 304)
         self.end_headers()
 
+    def _name_in_body(self):
+        if not hasattr(self, "_body"):
+            self._body = self.rfile.read(int(self.headers["content-length"]))
+            self.rfile = io.BytesIO(self._body)
+        return re.search(rb'"name": *"([^"]+)"', self._body)[1].decode()
+
     def _generation(self):
         """Generation of the object that the request names; 0 if there is none."""
         from gcp_storage_emulator.exceptions import NotFound
@@ -66,6 +73,8 @@ class _Generations:
         parts = urlsplit(self.path)
         found = re.search(r"/b/([^/]+)/o(?:/([^/]+))?$", parts.path)
         name = found and (found[2] or parse_qs(parts.query).get("name", [""])[0])
+        if "uploadType=multipart" in parts.query and not name:
+            name = self._name_in_body()
         try:
             return self.storage.get_file_obj(found[1], unquote(name))["generation"] if name else "0"
         except NotFound:

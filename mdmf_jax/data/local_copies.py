@@ -58,12 +58,9 @@ def _copy_all(pool: ThreadPoolExecutor, facts: dict[str, tuple[str, int]]) -> No
 
 def _facts(name: str) -> tuple[str, int]:
     """Checksum and size that Cloud Storage tells of a file."""
-    files.path(name)  # says what to install
     _place(name)  # refuses names that are none
-    import fsspec
-
     with files.one_line(name, "read", DataError):
-        found = fsspec.filesystem("gcs").info(name)
+        found = files.cloud().info(name)
     if found["type"] != "file":
         raise DataError(f"{name}: is not a file")
     return found["crc32c"], int(found["size"])

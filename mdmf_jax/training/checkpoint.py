@@ -1,6 +1,8 @@
 """Checkpoints: the newest ones and the best one, with the settings they were made with."""
 
+import shutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -180,7 +182,7 @@ class Checkpoints:
         """Renames a checkpoint, so that it no longer counts as one; returns the new folder."""
         aside = self.folder / f"damaged-{step}"
         if jax.process_index() == 0:
-            files.remove_folder(aside)
+            _remove(aside)
             (self.folder / str(step)).rename(aside)
         self._manager.reload()
         return aside
@@ -205,7 +207,7 @@ class Checkpoints:
         for marker in self.folder.glob(".saving-*"):
             step = int(marker.name.rpartition("-")[2])
             if self._interrupted(step):
-                files.remove_folder(self.folder / str(step))
+                _remove(self.folder / str(step))
             marker.unlink()
 
     def _delete_old(self) -> None:
@@ -234,6 +236,13 @@ def locate(path: files.Name) -> tuple[files.AnyPath, int | None]:
         if folder.is_dir() and any(_is_checkpoint(inner) for inner in folder.iterdir()):
             return folder, None
     raise CheckpointError(f"{path}: holds no checkpoint; give a run's folder or a checkpoint in it")
+
+
+def _remove(folder: files.AnyPath) -> None:
+    if isinstance(folder, Path):
+        shutil.rmtree(folder, ignore_errors=True)
+    elif folder.exists():
+        folder.rmtree()
 
 
 def _is_checkpoint(path: files.AnyPath) -> bool:

@@ -3,12 +3,14 @@
 On a disk the operating system holds the lock, and frees it when the process ends, however it
 ends. Cloud Storage has no such thing. There the lock is an object that names its owner, and that
 a thread of the owner renews every minute; one that was not renewed for five minutes is of a run
-that was killed, and counts for nothing. Two runs that start within the same second may both go on.
+that was killed, and counts for nothing. Of several runs that start at once Cloud Storage lets one
+create the object; only where all of them find the lock of a killed run may two go on.
 """
 
 import contextlib
 import fcntl
 import getpass
+import json
 import os
 import secrets
 import socket
@@ -87,16 +89,18 @@ class CloudLock:
         self._thread = threading.Thread(target=self._renew, daemon=True)
 
     def __enter__(self) -> "CloudLock":
-        self._refuse_if_held()
-        self._write()
-        self._refuse_if_held()  # by one that wrote just after
+        if found := self._found():
+            if _living(found):
+                raise self._held_by(found)
+            self._place.unlink(missing_ok=True)
+        self._create()
         self._thread.start()
         return self
 
     def __exit__(self, *_) -> None:
         self._ended.set()
         self._thread.join()
-        if self._other() is None:
+        if (self._found() or {}).get("token") == self._content["token"]:
             self._place.unlink(missing_ok=True)
 
     def _renew(self) -> None:
@@ -105,23 +109,38 @@ class CloudLock:
                 self._write()
 
     def _write(self) -> None:
-        files.write_json(self._place, self._content | {"time": time.time()}, CheckpointError)
+        files.write_whole(self._place, self._text(), CheckpointError)
 
-    def _other(self) -> dict | None:
-        """What another process that lives wrote."""
-        with files.one_line(self._place, "read", CheckpointError):
-            if not self._place.exists():
+    def _create(self) -> None:
+        """Writes it for the first time, which only one process can."""
+        with files.one_line(self._place, "written", CheckpointError):
+            try:
+                files.cloud().pipe_file(str(self._place), self._text().encode(), mode="create")
+            except FileExistsError:
+                raise self._held_by(self._found() or {}) from None
+
+    def _text(self) -> str:
+        return json.dumps(self._content | {"time": time.time()})
+
+    def _found(self) -> dict | None:
+        """What the object holds; None if there is none."""
+        try:
+            return files.read_json(self._place, CheckpointError)
+        except CheckpointError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
                 return None
-        found = files.read_json(self._place, CheckpointError)
-        living = time.time() - float(found.get("time", 0)) < DEAD
-        return found if living and found.get("token") != self._content["token"] else None
+            raise
 
-    def _refuse_if_held(self) -> None:
-        if found := self._other():
-            raise CheckpointError(
-                f"{self._folder} is in use by {found.get('owner')}; wait until it ends ({DEAD:.0f} "
-                "s if it was killed) or take another folder"
-            )
+    def _held_by(self, found: dict) -> CheckpointError:
+        owner = found.get("owner", "another process")
+        return CheckpointError(
+            f"{self._folder} is in use by {owner}; wait until it ends ({DEAD:.0f} s if it was "
+            "killed) or take another folder"
+        )
+
+
+def _living(found: dict) -> bool:
+    return time.time() - float(found.get("time", 0)) < DEAD
 
 
 def _owner() -> str:
