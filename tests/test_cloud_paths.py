@@ -325,26 +325,24 @@ def test_lists_are_read(folder, cache, videos):
         load_split(videos / "test", str(folder), "val")
 
 
-def test_a_run_is_trained_resumed_and_evaluated(folder, tiny, finished_run):
+def test_a_run_is_trained_resumed_and_evaluated(folder, settings, finished_run):
     """Orbax writes through gcsfs and tensorstore, and both go to the emulator.
 
     The figures are those of the same run on a disk, which was not interrupted.
     """
-    from conftest import tiny_settings
-
     from mdmf_jax.config.config import from_config_dict
-    from mdmf_jax.runs.evaluate import Task, evaluate
+    from mdmf_jax.evaluation.task import Task
+    from mdmf_jax.runs.evaluate import evaluate
     from mdmf_jax.runs.train import train_and_evaluate
 
-    def config(**changes):
-        settings = tiny_settings(tiny)
-        settings.update_from_flattened_dict({"eval.feature_cache": f"{folder}/features"} | changes)
+    def config(steps):
+        settings.eval.feature_cache, settings.train.steps = f"{folder}/features", steps
         return from_config_dict(settings)
 
     out = io.StringIO()
     console = Console(file=out, width=200)
-    train_and_evaluate(config(**{"train.steps": 2}), f"{folder}/run", console)
-    results, _ = train_and_evaluate(config(), f"{folder}/run", console)
+    train_and_evaluate(config(2), f"{folder}/run", console)
+    results, _ = train_and_evaluate(config(4), f"{folder}/run", console)
     assert f"continuing after step 2 of {folder}/run/checkpoints" in out.getvalue()
     assert results["test"] == finished_run.results["test"]
     assert files.read_json(folder / "run" / "results.json")["test"] == json.loads(

@@ -2,6 +2,7 @@
 
 import io
 from fractions import Fraction
+from functools import partial
 
 import av
 import numpy as np
