@@ -275,7 +275,7 @@ def test_an_episode_of_pixels_is_that_of_their_features_and_of_the_stages(pretra
 
 
 class WholeEpisodes(CLIPEncoder):
-    """Adds the number of supports and the texts to every feature; counts its calls."""
+    """Adds the mean of the texts to every feature; remembers what it was given."""
 
     unit: ClassVar[str] = "episode"
     seen: ClassVar[list] = []
