@@ -16,12 +16,12 @@ from mdmf_jax.runs.published_checkpoint import write_checkpoint
 from mdmf_jax.runs.train import make_run
 
 CONFIG = """
-from configs import common
+from mdmf_jax.config import defaults
 
 def get_config(arg=""):
-    config = common.get_config()
+    config = defaults.get_config()
     config.update_from_flattened_dict({settings!r})
-    return common.apply_argument(config, arg)
+    return defaults.apply_argument(config, arg)
 """
 # The library that reads config files still uses it.
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
