@@ -14,12 +14,14 @@ if TYPE_CHECKING:
 
 SUMMARY = "Show the few-shot protocols; check, convert and download their list files."
 DETAILS = """\
-mdmf splits list
-mdmf splits show hmdb51_arn --split test
-mdmf splits fetch kinetics_cmn --out lists/kinetics
-mdmf splits verify kinetics_cmn lists/kinetics/*.txt --videos /data/kinetics
-mdmf splits import ssv2_cmn test_few_shot.txt --out lists/ssv2_small
-mdmf splits draw /data/own --seed 0 --out lists/own
+examples:
+
+  mdmf splits list
+  mdmf splits show hmdb51_arn --split test
+  mdmf splits fetch kinetics_cmn --out lists/kinetics
+  mdmf splits verify kinetics_cmn lists/kinetics/*.txt --videos /data/kinetics
+  mdmf splits import ssv2_cmn test_few_shot.txt --out lists/ssv2_small
+  mdmf splits draw /data/own --seed 0 --out lists/own
 """
 PIPE_WIDTH = 200
 

@@ -63,7 +63,9 @@ def model_settings(config: Config, train_classes: int) -> ModelSettings:
 def check_crop(crop: int, model: FewShotModel) -> None:
     """Raises ConfigError unless frames are cropped to the size that the encoder takes."""
     if model.encoder.image_size != crop:
+        options = model.settings.encoder
+        where = getattr(options, "path", "") or model.settings.encoder_name
         raise ConfigError(
-            f"data.crop is {crop}, but the encoder in encoder.path takes images of "
+            f"data.crop is {crop}, but the encoder in {where} takes images of "
             f"{model.encoder.image_size} pixels"
         )

@@ -107,7 +107,7 @@ def test_mistakes(fails, clip, clip_folder, mdmf_resnet_tensors, tmp_path):
     save_file(mdmf_resnet_tensors, path)
     assert "one is a ResNet" in fails("import", path, folder, "--encoder", clip_folder)
     said = fails("import", path, folder, "--encoder", clip, "--config.data.crop=64")
-    assert "data.crop is 64, but the CLIP in" in said and "images of 32 pixels" in said
+    assert f"data.crop is 64, but the encoder in {clip} takes images of 32 pixels" in said
     described = json.loads((clip / "config.json").read_text())
     described["vision_config"]["image_size"] = 64
     (clip / "config.json").write_text(json.dumps(described))
