@@ -1,6 +1,7 @@
 """What `import mdmf_jax` offers."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -45,12 +46,14 @@ def test_an_unknown_name():
         mdmf_jax.FewShotClasifier  # noqa: B018
 
 
-def test_train_goes_on_and_evaluate_tests_it(settings, finished_run, capsys):
+def test_train_goes_on_and_evaluate_tests_it(settings, finished_run, tmp_path, capsys):
     """The finished run is of the same settings, so that `train` has nothing left to train."""
-    results = mdmf_jax.train(settings, finished_run.folder, quiet=True)
+    folder = tmp_path / "run"
+    shutil.copytree(finished_run.folder, folder)
+    results = mdmf_jax.train(settings, folder, quiet=True)
     assert results["test"] == finished_run.results["test"]
-    out = finished_run.folder.parent / "public.json"
-    tested = mdmf_jax.evaluate(finished_run.folder, shot=2, episodes=20, out=out, quiet=True)
+    out = tmp_path / "public.json"
+    tested = mdmf_jax.evaluate(folder, shot=2, episodes=20, out=out, quiet=True)
     expected = finished_run.results["test"]["2way_2shot"]
     assert {name: tested[name] for name in expected} == expected
     assert json.loads(out.read_text())["accuracy"] == expected["accuracy"]

@@ -43,7 +43,12 @@ class Spool:
 
     def close(self) -> None:
         """Copies for the last time."""
-        self.copy()
+        try:
+            self.copy()
+        finally:
+            self._forget()
+
+    def _forget(self) -> None:
         if self._temporary is not None:
             self._temporary.cleanup()
             self._temporary = None
@@ -51,8 +56,12 @@ class Spool:
     def _fetched(self, names: tuple[str, ...]) -> Path:
         self._temporary = tempfile.TemporaryDirectory(prefix="mdmf_jax_")
         folder = Path(self._temporary.name)
-        for name in names:
-            with files.one_line(self._place / name, "read"):
-                if (self._place / name).exists():
-                    files.write_whole(folder / name, (self._place / name).read_bytes())
+        try:
+            for name in names:
+                with files.one_line(self._place / name, "read"):
+                    if (self._place / name).exists():
+                        files.write_whole(folder / name, (self._place / name).read_bytes())
+        except BaseException:
+            self._forget()
+            raise
         return folder

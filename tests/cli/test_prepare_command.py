@@ -115,7 +115,7 @@ def test_prepared_data_are_not_prepared_again(kinetics, capsys):
 
 
 def test_ctrl_c_stops_and_the_same_command_goes_on(tmp_path, coded, repository):
-    for number in range(300):
+    for number in range(1200):
         path = tmp_path / "videos" / "test" / "class" / f"{number:03d}.mp4"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(coded)
@@ -132,6 +132,6 @@ def test_ctrl_c_stops_and_the_same_command_goes_on(tmp_path, coded, repository):
     assert process.returncode == 130 and "Traceback" not in error, error
     assert "stopped; the same command goes on from here" in error
     done = len(list(tmp_path.glob("out/.staging/*.frames")))
-    assert 0 < done < 300 and not list(tmp_path.glob("out/.staging/.*.tmp"))
+    assert 0 < done < 1200 and not list(tmp_path.glob("out/.staging/.*.tmp"))
     assert main(arguments) == 0
-    assert len(Shards(tmp_path / "out", "test")) == 300
+    assert len(Shards(tmp_path / "out", "test")) == 1200

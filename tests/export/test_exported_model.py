@@ -182,7 +182,7 @@ def test_classes_learnt_after_the_export(clip_folder, by_class, clips, tmp_path,
     support = {name: paths[: 1 + i] for i, (name, paths) in enumerate(by_class.items())}
     original.fit(support)
     prompts = [c.prompt for c in original._support.classes.values()]
-    texts = model.encode_texts(original._model.few_shot.tokenizer(prompts, 77))
+    texts = model.encode_texts(original._model.few_shot.pretrained.tokenizer(prompts, 77))
     frames = {
         name: clips[1][[clips[0].index(path) for path in paths]] for name, paths in support.items()
     }

@@ -23,7 +23,8 @@ def test_an_encoder_that_draws_does_so_for_each_episode(stand):
 
         def videos(self, videos, texts=None, *, train=False, episode=None):
             frames = super().videos(videos)["frames"]
-            assert train
+            if not train:  # only the shapes of the features are asked for
+                return {"frames": frames}
             kept = jax.random.bernoulli(self.make_rng("dropout"), 0.5, frames.shape)
             return {"frames": frames * kept}
 

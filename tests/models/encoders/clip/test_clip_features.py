@@ -99,9 +99,9 @@ def test_an_encoder_gives_them_by_video(params):
 @pytest.mark.parametrize(
     ("config", "name", "message"),
     [
-        (VIT, "layers", "'layers' is unknown to this CLIP; known: frames, patches, tokens_0"),
+        (VIT, "layers", "asks needs the features layers, which the encoder clip does not make"),
         (VIT, "tokens_4", "'tokens_4': this CLIP has 3 blocks"),
-        (VIT, "tokens_-1", "'tokens_-1' is unknown"),
+        (VIT, "tokens_-1", "asks needs the features tokens_-1, which the encoder clip does not"),
         (RESNET, "tokens_1", "'tokens_1' is unknown to this CLIP; known: frames, patches(?!,)"),
     ],
 )
