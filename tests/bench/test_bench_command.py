@@ -49,12 +49,12 @@ def test_json(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["nonsense"], "invalid choice: 'nonsense' (choose from 'encoder',"),
+        (["nonsense"], "unknown command 'nonsense'; known: encoder,"),
         ([], "the following arguments are required: TARGET"),
-        (["otam", "--pairs=0"], "argument --pairs: '0' is not a whole number above 0"),
-        (["otam", "--model=rn50"], "unknown argument '--model=rn50'"),
+        (["otam", "--pairs=0"], "argument --pairs: '0' is not a whole number from 1 on"),
+        (["otam", "--model=rn50"], "unknown argument '--model'"),
         (["head", "--method=mdfm"], "unknown method 'mdfm'; known: clip_fsar,"),
-        (["head", "--shots=1,x"], "argument --shots: 'x' is not a whole number above 0"),
+        (["head", "--shots=1,x"], "argument --shots: 'x' is not a whole number from 1 on"),
     ],
 )
 def test_mistakes(argv, message, capsys):
