@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+from jaxtyping import install_import_hook
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 # Shared by all workers and the next run. JAX's key of a program covers its operations, the
@@ -26,8 +27,10 @@ ENVIRONMENT = {
 
 
 def before_jax_starts() -> None:
-    """Sets the environment and tidies the folder of compiled programs."""
+    """Sets the environment, tidies the folder of compiled programs, has shapes checked."""
     os.environ.update(ENVIRONMENT)
+    # Here and not by jaxtyping's option of pytest, which the workers of xdist do not see.
+    install_import_hook("mdmf_jax.ops", "beartype.beartype")
     if "PYTEST_XDIST_WORKER" not in os.environ:
         tidy(COMPILED)
 

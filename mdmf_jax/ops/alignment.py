@@ -28,13 +28,14 @@ import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Float
 
+from mdmf_jax.ops.arrays import AnyArray
 from mdmf_jax.ops.similarity import EPSILON, norm
 
 _LOG2 = 0.6931471805599453
 _BLOCK = 4096  # pairs; 64 cells of each in float32 take 1 MB
 
 
-def _softmin(a: Array, b: Array) -> tuple[Array, Array]:
+def _softmin(a: AnyArray, b: AnyArray) -> tuple[Array, Array]:
     """Soft minimum of two values in units of the temperature, and the weight of the first."""
     gap = a - b
     other = jnp.exp(-jnp.abs(gap))
@@ -42,7 +43,7 @@ def _softmin(a: Array, b: Array) -> tuple[Array, Array]:
     return jnp.minimum(a, b) - jnp.log(total), jnp.where(gap <= 0, 1.0, other) / total
 
 
-def _next_row(above: tuple[Array, ...], costs: Array):
+def _next_row(above: tuple[AnyArray, ...], costs: AnyArray):
     """A row of cells from the row above, its last cell and its moves' weights [M, *pairs].
 
     The weight of a cell is the probability that it is reached from above: diagonally, or in
@@ -61,7 +62,7 @@ def _next_row(above: tuple[Array, ...], costs: Array):
     return tuple(row), (row[-1], jnp.stack(weights))
 
 
-def _forward(costs: Array) -> tuple[Array, Array, Array]:
+def _forward(costs: AnyArray) -> tuple[Array, Array, Array]:
     """From costs [L, M, *pairs]: values [*pairs], weights [L-1, M, *pairs], ends [L, *pairs].
 
     The ends are the probabilities of the rows in which an alignment leaves the last column.
@@ -79,7 +80,7 @@ def _forward(costs: Array) -> tuple[Array, Array, Array]:
     return -(highest + jnp.log(total)), weights, shares / total
 
 
-def _passing_row(below: tuple[Array, ...], row: tuple[Array, Array]):
+def _passing_row(below: tuple[AnyArray, ...], row: tuple[AnyArray, AnyArray]):
     """Probabilities of a row's cells [M, *pairs] from what the row below takes from each."""
     weights, end = row
     here, up = [*below[:-1], below[-1] + end], [jnp.zeros_like(end)] * len(below)
@@ -90,7 +91,7 @@ def _passing_row(below: tuple[Array, ...], row: tuple[Array, Array]):
     return tuple(up), jnp.stack(here)
 
 
-def _backward(weights: Array, ends: Array) -> Array:
+def _backward(weights: AnyArray, ends: AnyArray) -> Array:
     """Probability of passing each cell [L, M, *pairs]."""
     nothing = (jnp.zeros_like(ends[0]),) * weights.shape[1]
     up, rows = jax.lax.scan(_passing_row, nothing, (weights, ends[1:]), reverse=True)
@@ -103,13 +104,13 @@ def _backward(weights: Array, ends: Array) -> Array:
 
 # Under vmap these get more axes of pairs; vmap's own rule would put them before the rows.
 @custom_vmap
-def _values(costs: Array) -> Array:
+def _values(costs: AnyArray) -> Array:
     """[*pairs, L, M] -> [*pairs]."""
     return _forward(jnp.moveaxis(costs, (-2, -1), (0, 1)))[0]
 
 
 @custom_vmap
-def _values_and_passing(costs: Array) -> tuple[Array, Array]:
+def _values_and_passing(costs: AnyArray) -> tuple[Array, Array]:
     """[*pairs, L, M] -> values [*pairs] and probabilities of the cells [*pairs, L, M]."""
     values, weights, ends = _forward(jnp.moveaxis(costs, (-2, -1), (0, 1)))
     return values, jnp.moveaxis(_backward(weights, ends), (0, 1), (-2, -1))
@@ -125,7 +126,7 @@ def _(size, batched, costs):
     return _values_and_passing(costs), (True, True)
 
 
-def _by_blocks(function, costs: Array):
+def _by_blocks(function, costs: AnyArray):
     """`function` of costs [N, L, M], a block of pairs after the other."""
     count, *cells = costs.shape
     if count <= _BLOCK:
@@ -139,7 +140,7 @@ def _by_blocks(function, costs: Array):
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:count], result)
 
 
-def _flat_cost(costs: Array, temperature: float) -> Array:
+def _flat_cost(costs: AnyArray, temperature: float) -> Array:
     """`alignment_cost` of [N, L, M]."""
     return _by_blocks(lambda block: temperature * _values(block / temperature), costs)
 
@@ -147,7 +148,7 @@ def _flat_cost(costs: Array, temperature: float) -> Array:
 _alignment_cost = jax.custom_vjp(_flat_cost, nondiff_argnums=(1,))
 
 
-def _alignment_cost_forward(costs: Array, temperature: float) -> tuple[Array, Array]:
+def _alignment_cost_forward(costs: AnyArray, temperature: float) -> tuple[Array, Array]:
     def block_result(block):
         values, passing = _values_and_passing(block / temperature)
         return temperature * values, passing
@@ -155,7 +156,9 @@ def _alignment_cost_forward(costs: Array, temperature: float) -> tuple[Array, Ar
     return _by_blocks(block_result, costs)
 
 
-def _alignment_cost_backward(temperature: float, passing: Array, cotangent: Array) -> tuple[Array]:
+def _alignment_cost_backward(
+    temperature: float, passing: AnyArray, cotangent: AnyArray
+) -> tuple[Array]:
     return (cotangent[:, None, None] * passing,)
 
 
@@ -163,7 +166,7 @@ _alignment_cost.defvjp(_alignment_cost_forward, _alignment_cost_backward)
 
 
 def alignment_cost(
-    costs: Float[Array, "*batch L M"], temperature: float = 0.5
+    costs: Float[AnyArray, "*batch L M"], temperature: float = 0.5
 ) -> Float[Array, "*batch"]:
     """Soft cost of the best ordered alignment of L rows with M columns, in one direction.
 
@@ -179,7 +182,7 @@ def alignment_cost(
     return _alignment_cost(flat, temperature).reshape(batch)
 
 
-def _bidirectional_cost(costs: Array, temperature: float) -> Array:
+def _bidirectional_cost(costs: AnyArray, temperature: float) -> Array:
     """Sum of the alignment costs with rows and columns as they are and exchanged."""
     exchanged = jnp.swapaxes(costs, -1, -2)
     if costs.shape == exchanged.shape:  # one recursion to compile instead of two
@@ -188,8 +191,8 @@ def _bidirectional_cost(costs: Array, temperature: float) -> Array:
 
 
 def frame_costs(
-    query: Float[Array, "*views Q T D"],
-    prototypes: Float[Array, "*views W S D"],
+    query: Float[AnyArray, "*views Q T D"],
+    prototypes: Float[AnyArray, "*views W S D"],
     epsilon: float = EPSILON,
 ) -> Float[Array, "*views Q W T S"]:
     """1 - cosine of every frame of every query with every frame of every prototype.
@@ -206,8 +209,8 @@ def frame_costs(
 
 
 def otam_distance(
-    query: Float[Array, "*views Q T D"],
-    prototypes: Float[Array, "*views W S D"],
+    query: Float[AnyArray, "*views Q T D"],
+    prototypes: Float[AnyArray, "*views W S D"],
     temperature: float = 0.5,
     bidirectional: bool = True,
 ) -> Float[Array, "*views Q W"]:

@@ -8,12 +8,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from mdmf_jax.ops.arrays import AnyArray
+
 
 def query_prototypes(
-    query_keys: Float[Array, "Q N D"],
-    support_keys: Float[Array, "W K M D"],
-    support_values: Float[Array, "W K M V"],
-    mask: Bool[Array, "W K"] | None = None,
+    query_keys: Float[AnyArray, "Q N D"],
+    support_keys: Float[AnyArray, "W K M D"],
+    support_values: Float[AnyArray, "W K M V"],
+    mask: Bool[AnyArray, "W K"] | None = None,
 ) -> Float[Array, "Q W N V"]:
     """For each query token and class: the mean of the class's values, weighted by attention.
 
@@ -29,7 +31,7 @@ def query_prototypes(
 
 
 def squared_distance(
-    query_values: Float[Array, "Q N V"], prototypes: Float[Array, "Q W N V"]
+    query_values: Float[AnyArray, "Q N V"], prototypes: Float[AnyArray, "Q W N V"]
 ) -> Float[Array, "Q W"]:
     """Squared Euclidean distance of a query's tokens to its prototypes, mean over the tokens."""
     return jnp.square(query_values[:, None] - prototypes).sum(-1).mean(-1)

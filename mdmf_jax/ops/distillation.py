@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from mdmf_jax.ops.arrays import AnyArray
+
 DIRECTIONS = ("both", "local_to_global", "global_to_local")
 CONDITIONS = ("text_and_visual", "text", "visual", "none")
 
@@ -19,15 +21,17 @@ CONDITIONS = ("text_and_visual", "text", "visual", "none")
 class ViewScores(NamedTuple):
     """Class scores (logits) of one view: of its text part and of its visual part."""
 
-    text: Float[Array, "Q W"]
-    visual: Float[Array, "Q W"]
+    text: Float[AnyArray, "Q W"]
+    visual: Float[AnyArray, "Q W"]
 
     def confidence(self) -> tuple[Float[Array, "Q"], Float[Array, "Q"]]:
         """Highest class probability in the text part and in the visual part."""
         return jax.nn.softmax(self.text).max(-1), jax.nn.softmax(self.visual).max(-1)
 
 
-def kl_divergence(teacher: Float[Array, "Q W"], student: Float[Array, "Q W"]) -> Float[Array, "Q"]:
+def kl_divergence(
+    teacher: Float[AnyArray, "Q W"], student: Float[AnyArray, "Q W"]
+) -> Float[Array, "Q"]:
     """KL(softmax(teacher) || softmax(student)) over the classes."""
     log_teacher = jax.nn.log_softmax(teacher)
     return jnp.sum(jnp.exp(log_teacher) * (log_teacher - jax.nn.log_softmax(student)), axis=-1)
@@ -60,7 +64,7 @@ def reliable_view(
 
 
 def _taught(
-    teacher: ViewScores, student: ViewScores, group: Array | None, teacher_gradient: bool
+    teacher: ViewScores, student: ViewScores, group: AnyArray | None, teacher_gradient: bool
 ) -> Float[Array, ""]:
     """Divergence of student from teacher: confidence-weighted mean over `group`, or a sum."""
     if not teacher_gradient:

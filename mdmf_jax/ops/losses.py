@@ -4,9 +4,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from mdmf_jax.ops.arrays import AnyArray
+
 
 def cross_entropy(
-    logits: Float[Array, "N C"], labels: Int[Array, "N"], reduction: str = "mean"
+    logits: Float[AnyArray, "N C"], labels: Int[AnyArray, "N"], reduction: str = "mean"
 ) -> Float[Array, ""]:
     """Cross entropy of softmax(logits), `reduction` over the N items: "mean" or "sum"."""
     log_probabilities = jax.nn.log_softmax(logits, axis=-1)
@@ -19,9 +21,9 @@ def cross_entropy(
 
 
 def class_cross_entropy(
-    logits: Float[Array, "N C"],
-    query_labels: Int[Array, "Q"],
-    class_ids: Int[Array, "W"],
+    logits: Float[AnyArray, "N C"],
+    query_labels: Int[AnyArray, "Q"],
+    class_ids: Int[AnyArray, "W"],
     reduction: str = "mean",
 ) -> Float[Array, ""]:
     """Cross entropy of the image-text logits of the supports, class after class, and queries.

@@ -9,13 +9,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from mdmf_jax.ops.arrays import AnyArray
 from mdmf_jax.ops.similarity import pairwise_cosine
 
 TEMPERATURE = 200.0
 
 
 def best_frames(
-    features: Float[Array, "*batch T D"], scores: Float[Array, "*batch T"], count: int
+    features: Float[AnyArray, "*batch T D"], scores: Float[AnyArray, "*batch T"], count: int
 ) -> Float[Array, "*batch count D"]:
     """The `count` frames with the highest scores, in temporal order."""
     chosen = jnp.sort(jax.lax.top_k(scores, count)[1], axis=-1)
@@ -23,26 +24,26 @@ def best_frames(
 
 
 def frame_agreement(
-    features: Float[Array, "Q T D"], prompts: Float[Array, "W D"]
+    features: Float[AnyArray, "Q T D"], prompts: Float[AnyArray, "W D"]
 ) -> Float[Array, "Q W T"]:
     """Cosine of every frame of every query with every class text."""
     return jnp.swapaxes(pairwise_cosine(features, prompts[None]), -1, -2)
 
 
-def class_agreement(agreement: Float[Array, "Q W T"], count: int) -> Float[Array, "Q W"]:
+def class_agreement(agreement: Float[AnyArray, "Q W T"], count: int) -> Float[Array, "Q W"]:
     """Mean agreement of the `count` best frames."""
     return jax.lax.top_k(agreement, count)[0].mean(axis=-1)
 
 
 def prompt_probability(
-    agreement: Float[Array, "Q W"], temperature: float = TEMPERATURE
+    agreement: Float[AnyArray, "Q W"], temperature: float = TEMPERATURE
 ) -> Float[Array, "Q W"]:
     """Probability of each class text as prompt: softmax(temperature * agreement)."""
     return jax.nn.softmax(temperature * agreement, axis=-1)
 
 
 def select_prompt(
-    probability: Float[Array, "Q W"], key: PRNGKeyArray | None = None
+    probability: Float[AnyArray, "Q W"], key: PRNGKeyArray | None = None
 ) -> Int[Array, "Q"]:
     """Index of the prompt of each query: drawn from `probability`, or arg max without a key."""
     if key is None:

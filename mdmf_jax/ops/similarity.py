@@ -3,10 +3,12 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from mdmf_jax.ops.arrays import AnyArray
+
 EPSILON = 0.01
 
 
-def norm(x: Float[Array, "*batch D"]) -> Float[Array, "*batch"]:
+def norm(x: Float[AnyArray, "*batch D"]) -> Float[Array, "*batch"]:
     """Euclidean norm over the last axis, with gradient zero (not NaN) at the zero vector."""
     squared = jnp.sum(x * x, axis=-1)
     positive = squared > 0
@@ -14,8 +16,8 @@ def norm(x: Float[Array, "*batch D"]) -> Float[Array, "*batch"]:
 
 
 def cosine(
-    x: Float[Array, "*batch D"], y: Float[Array, "*batch D"], epsilon: float = EPSILON
-) -> Float[Array, "*batch"]:
+    x: Float[AnyArray, "*#batch D"], y: Float[AnyArray, "*#batch D"], epsilon: float = EPSILON
+) -> Float[Array, "*#batch"]:
     """Cosine of matching vectors; the leading axes broadcast.
 
     `epsilon` is added to the product of the norms (it is not a lower bound), as in the
@@ -25,8 +27,8 @@ def cosine(
 
 
 def pairwise_cosine(
-    x: Float[Array, "*batch N D"], y: Float[Array, "*batch M D"], epsilon: float = EPSILON
-) -> Float[Array, "*batch N M"]:
+    x: Float[AnyArray, "*#batch N D"], y: Float[AnyArray, "*#batch M D"], epsilon: float = EPSILON
+) -> Float[Array, "*#batch N M"]:
     """Cosine of every vector of `x` with every vector of `y`; epsilon as in `cosine`."""
     products = jnp.einsum("...nd,...md->...nm", x, y)
     norms = norm(x)[..., :, None] * norm(y)[..., None, :]

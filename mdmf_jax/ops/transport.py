@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from jax.nn import logsumexp
 from jaxtyping import Array, Bool, Float
 
+from mdmf_jax.ops.arrays import AnyArray
 from mdmf_jax.ops.similarity import norm
 
 ITERATIONS = 100
@@ -29,15 +30,15 @@ TOLERANCE = 1e-5
 class _Round(NamedTuple):
     """State of the iteration; a pair that is done keeps its potentials."""
 
-    number: Array
-    rows: Float[Array, "*batch N"]  # f
-    columns: Float[Array, "*batch M"]  # g
-    row_sums: Float[Array, "*batch N"]  # before the latest round
-    done: Bool[Array, "*batch"]
+    number: AnyArray
+    rows: Float[AnyArray, "*batch N"]  # f
+    columns: Float[AnyArray, "*batch M"]  # g
+    row_sums: Float[AnyArray, "*batch N"]  # before the latest round
+    done: Bool[AnyArray, "*batch"]
 
 
 def transport_plan(
-    costs: Float[Array, "*batch N M"],
+    costs: Float[AnyArray, "*batch N M"],
     strength: float = 1.0,
     iterations: int = ITERATIONS,
     tolerance: float = TOLERANCE,
@@ -81,7 +82,7 @@ def transport_plan(
 
 
 def _cost(
-    costs: Float[Array, "*batch N M"],
+    costs: Float[AnyArray, "*batch N M"],
     strength: float = 1.0,
     iterations: int = ITERATIONS,
     tolerance: float = TOLERANCE,
@@ -93,12 +94,12 @@ def _cost(
 transport_cost = jax.custom_vjp(_cost, nondiff_argnums=(1, 2, 3))
 
 
-def _forward(costs: Array, strength: float, iterations: int, tolerance: float):
+def _forward(costs: AnyArray, strength: float, iterations: int, tolerance: float):
     plan = transport_plan(costs, strength, iterations, tolerance)
     return (plan * costs).sum((-2, -1)), (costs, plan)
 
 
-def _backward(strength: float, iterations: int, tolerance: float, saved, cotangent: Array):
+def _backward(strength: float, iterations: int, tolerance: float, saved, cotangent: AnyArray):
     """cotangent * P * (1 + strength * (f_i + g_j - costs)), f and g the adjoint potentials.
 
     They solve  diag(row sums) f + P g = a  and  P^T f + diag(column sums) g = b, where a and b
@@ -127,7 +128,7 @@ transport_cost.defvjp(_forward, _backward)
 
 
 def _solve(
-    matrix: Float[Array, "*batch M M"], right: Float[Array, "*batch M"]
+    matrix: Float[AnyArray, "*batch M M"], right: Float[AnyArray, "*batch M"]
 ) -> Float[Array, "*batch M"]:
     """x with matrix x = right, for positive definite matrices.
 
@@ -135,7 +136,7 @@ def _solve(
     of small systems takes longer, and can block XLA's few threads on a CPU.
     """
 
-    def eliminate(k: Array, rows: Array) -> Array:
+    def eliminate(k: AnyArray, rows: AnyArray) -> Array:
         pivot = rows[..., k, :] / rows[..., k, k, None]
         column = rows[..., :, k].at[..., k].set(0.0)
         return (rows - column[..., :, None] * pivot[..., None, :]).at[..., k, :].set(pivot)
@@ -145,8 +146,8 @@ def _solve(
 
 
 def pairwise_distance(
-    x: Float[Array, "*batch N D"], y: Float[Array, "*batch M D"]
-) -> Float[Array, "*batch N M"]:
+    x: Float[AnyArray, "*#batch N D"], y: Float[AnyArray, "*#batch M D"]
+) -> Float[Array, "*#batch N M"]:
     """Euclidean distance of every vector of `x` to every vector of `y`."""
     squared = jnp.square(norm(x))[..., :, None] + jnp.square(norm(y))[..., None, :]
     squared = squared - 2 * jnp.einsum("...nd,...md->...nm", x, y)
