@@ -158,7 +158,7 @@ def _alignment_cost_forward(costs: AnyArray, temperature: float) -> tuple[Array,
 
 def _alignment_cost_backward(
     temperature: float, passing: AnyArray, cotangent: AnyArray
-) -> tuple[Array]:
+) -> tuple[AnyArray]:
     return (cotangent[:, None, None] * passing,)
 
 

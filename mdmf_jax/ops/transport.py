@@ -30,11 +30,11 @@ TOLERANCE = 1e-5
 class _Round(NamedTuple):
     """State of the iteration; a pair that is done keeps its potentials."""
 
-    number: AnyArray
-    rows: Float[AnyArray, "*batch N"]  # f
-    columns: Float[AnyArray, "*batch M"]  # g
-    row_sums: Float[AnyArray, "*batch N"]  # before the latest round
-    done: Bool[AnyArray, "*batch"]
+    number: Array
+    rows: Float[Array, "*batch N"]  # f
+    columns: Float[Array, "*batch M"]  # g
+    row_sums: Float[Array, "*batch N"]  # before the latest round
+    done: Bool[Array, "*batch"]
 
 
 def transport_plan(
@@ -136,7 +136,7 @@ def _solve(
     of small systems takes longer, and can block XLA's few threads on a CPU.
     """
 
-    def eliminate(k: AnyArray, rows: AnyArray) -> Array:
+    def eliminate(k: Array, rows: Array) -> Array:
         pivot = rows[..., k, :] / rows[..., k, k, None]
         column = rows[..., :, k].at[..., k].set(0.0)
         return (rows - column[..., :, None] * pivot[..., None, :]).at[..., k, :].set(pivot)

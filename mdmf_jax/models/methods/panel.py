@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from jax import Array
+from mdmf_jax.ops.arrays import AnyArray
 
 
 class Panel(NamedTuple):
@@ -15,7 +15,7 @@ class Panel(NamedTuple):
       text: scores of the texts [Q, W]; None where there are none.
     """
 
-    query: Array
-    prototypes: Array
-    visual: Array
-    text: Array | None = None
+    query: AnyArray
+    prototypes: AnyArray
+    visual: AnyArray
+    text: AnyArray | None = None
