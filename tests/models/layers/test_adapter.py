@@ -1,8 +1,6 @@
-"""Hooks of the blocks of both towers, against NumPy and against towers without adapters."""
+"""Hooks of a tower's blocks, against NumPy."""
 
 from functools import partial
-from types import SimpleNamespace
-from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -10,50 +8,17 @@ import numpy as np
 import pytest
 from flax import linen as nn
 from plain_tower import attend, block, error, exact, layer_norm, mlp, random_like
+from toy_hooks import HOOKS, PROJECTIONS, adapter_with, in_numpy
 
-from mdmf_jax.models.encoders.base import Encoder
-from mdmf_jax.models.encoders.clip.config import CLIPConfig, TextConfig, VisionConfig
-from mdmf_jax.models.encoders.clip.encoder import CLIPEncoder
+from mdmf_jax.models.encoders.clip.config import VisionConfig
 from mdmf_jax.models.encoders.clip.stack import EncoderLayers
-from mdmf_jax.models.encoders.options import CLIPOptions
-from mdmf_jax.models.layers.adapter import Adapter, EpisodeSizes, TowerCall
+from mdmf_jax.models.layers.adapter import Adapter, TowerCall
 
 HEADS, BLOCKS = 2, 4
 SIZES = (2, 3, 5, 8)  # N, T, L, D
 VISION = VisionConfig(8, 16, BLOCKS, HEADS, image_size=16, patch_size=8)  # 1 + 4 tokens
-TEXT = TextConfig(8, 16, 2, HEADS, vocab_size=20, max_position_embeddings=7, eos_token_id=19)
-CLIP = CLIPConfig(VISION, TEXT, 6)
 LOOPS = [{}, {"remat": True, "scan": True}]
-PROJECTIONS = {"q_proj": 0.3, "k_proj": -0.2, "v_proj": 0.5, "out_proj": 0.4, "fc1": -0.6, "fc2": 1}
 TOKENS = np.random.default_rng(1).normal(size=SIZES).astype(np.float32)
-
-# What adapters do in these tests, for arrays of JAX and of NumPy. Each mixes along an axis of its
-# own, so that tokens in a wrong place would show.
-HOOKS = {
-    "before_attention": lambda self, x, context: x + 0.3 * x[:, ::-1],
-    "after_attention": lambda self, y, context: (1.5 + context.block) * y[:, :, ::-1],
-    "beside_mlp": lambda self, normed, context: 0.2 * normed.mean(1, keepdims=True),
-    "after_block": lambda self, x, context: x - 0.1 * x[::-1],
-    "beside_projection": lambda self, name, x, context: (
-        PROJECTIONS[name] * x.mean(-1, keepdims=True)
-    ),
-}
-
-
-def adapter_with(*names):
-    return type("Some", (Adapter,), {name: HOOKS[name] for name in names})
-
-
-def in_numpy(names, index):
-    """The same hooks for `block`."""
-    context = SimpleNamespace(block=index)
-
-    def bound(name):
-        if name == "beside_projection":
-            return lambda layer, x: HOOKS[name](None, layer, x, context)
-        return lambda x: HOOKS[name](None, x, context)
-
-    return {name: bound(name) for name in names}
 
 
 def stack(adapter=None, **options):
@@ -113,100 +78,6 @@ def test_hooks_are_given_tokens_of_videos_and_frames(params):
         names = [name for name, _, _, number in seen if number == index]
         hooks = [name for name in names if name not in ("beside_projection", "beside_mlp")]
         assert hooks == ["before_attention", "after_attention", "after_block"]
-
-
-class Images(CLIPEncoder):
-    """Adapters of one class in all blocks of both towers."""
-
-    kind: ClassVar[type[Adapter] | None] = None
-
-    @nn.nowrap
-    def adapter(self, tower, block):
-        return self.kind
-
-
-def encoder(kind=None, wanted=("frames", "patches", "tokens_2"), **attributes):
-    cls = type("Adapted", (Images,), {"kind": kind})
-    return cls(CLIPOptions(), CLIP, wanted=wanted, **attributes)
-
-
-VIDEOS = {"rgb": np.random.default_rng(2).integers(0, 256, (2, 3, 16, 16, 3), np.uint8)}
-IDS = np.random.default_rng(3).integers(0, 19, (3, 2, 7)).astype(np.int32)
-IDS[..., -1] = 19
-
-
-@pytest.fixture(scope="module")
-def clip_params():
-    return clip_shapes(encoder())
-
-
-def clip_shapes(module: Encoder):
-    shapes = jax.eval_shape(
-        partial(module.init, method="everything"), jax.random.key(0), VIDEOS, IDS
-    )
-    return random_like(shapes["params"])
-
-
-def test_the_base_changes_no_bit(clip_params):
-    with_base, without = encoder(Adapter), encoder()
-    same_leaves = jax.tree.structure(clip_shapes(with_base))
-    assert same_leaves == jax.tree.structure(clip_params)
-    variables = {"params": clip_params}
-    ours = with_base.apply(variables, VIDEOS, method="videos")
-    theirs = without.apply(variables, VIDEOS, method="videos")
-    assert set(ours) == {"frames", "patches", "tokens_2"}
-    for name in theirs:
-        np.testing.assert_array_equal(ours[name], theirs[name])
-    texts = [e.apply(variables, IDS, method="texts") for e in (with_base, without)]
-    assert texts[0].shape == (3, 2, 6)
-    np.testing.assert_array_equal(*texts)
-
-
-def test_where_only_the_first_token_is_wanted_an_adapter_sees_all(clip_params):
-    names = ("before_attention", "after_attention", "after_block")
-    variables = {"params": clip_params}
-    few, all_tokens = (
-        encoder(adapter_with(*names), wanted).apply(variables, VIDEOS, method="videos")
-        for wanted in (("frames",), ("frames", "tokens_4"))
-    )
-    np.testing.assert_array_equal(few["frames"], all_tokens["frames"])
-    base = encoder(Adapter, ("frames",)).apply(variables, VIDEOS, method="videos")["frames"]
-    plain = encoder(None, ("frames",)).apply(variables, VIDEOS, method="videos")["frames"]
-    np.testing.assert_allclose(base, plain, rtol=1e-5, atol=1e-6)
-
-
-def test_the_text_tower_has_classes_and_texts_in_the_place_of_videos_and_frames(clip_params):
-    p = exact(clip_params)
-    tower, x = p["text_model"], p["text_model"]["embeddings"]["token_embedding"]["embedding"][IDS]
-    x = x + tower["embeddings"]["position_embedding"]["embedding"]  # [C, M, L, D]
-    for index in range(2):
-        blocks, hooks = tower["encoder"]["layers"][str(index)], in_numpy(tuple(HOOKS), index)
-        x = block(blocks, x, HEADS, causal=True, **hooks)
-    x = layer_norm(tower["final_layer_norm"], x)
-    first = np.argmax(IDS == 19, axis=-1)[..., None, None]
-    expected = np.take_along_axis(x, first, 2)[:, :, 0] @ p["text_projection"]["kernel"]
-    module = encoder(adapter_with(*HOOKS))
-    ours = module.apply({"params": clip_params}, IDS, method="texts")
-    assert error(ours, expected) < 1e-5
-
-
-def test_a_hook_knows_its_tower_and_the_call(clip_params):
-    seen, texts, sizes = [], np.ones((3, 1, 6), np.float32), EpisodeSizes(1, 1)
-
-    def after_block(self, x, context):
-        seen.append((context.block, context.blocks, context.call, context.train, context.texts))
-        return x
-
-    module = encoder(type("Asks", (Adapter,), {"after_block": after_block}))
-    options = {"train": True, "episode": sizes}
-    module.apply({"params": clip_params}, VIDEOS, texts, **options, method="videos")
-    for index, (number, count, call, train, given) in enumerate(seen):
-        assert (number, count, train) == (index, BLOCKS, True)
-        assert call == TowerCall(3, True, sizes)
-        assert given is texts
-    seen.clear()
-    module.apply({"params": clip_params}, IDS, method="texts")
-    assert [fact[:4] for fact in seen] == [(i, 2, TowerCall(2), False) for i in range(2)]
 
 
 @pytest.mark.parametrize("options", LOOPS, ids=["unrolled", "loops"])
