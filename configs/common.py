@@ -11,6 +11,9 @@ from ml_collections.config_dict import ConfigDict
 
 from mdmf_jax.config import defaults
 
+# For config files of version 0.1.0, which called it here; for one version.
+apply_argument = defaults.apply_argument
+
 
 def get_config(arg: str = "") -> ConfigDict:
     """The default settings. None means: as the variant says."""
