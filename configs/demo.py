@@ -28,10 +28,13 @@ def get_config(arg: str = "") -> ConfigDict:
 
     config.train.steps = 100
     config.train.learning_rate = 1e-3
-    config.train.freeze = ("^encoder/",)
     config.train.validate_every = 25
     config.train.validate_episodes = 200
 
     config.eval.episodes = 1000
     config.eval.untrained = True
-    return defaults.apply_argument(config, arg)
+    defaults.apply_argument(config, arg)
+    # An encoder with adapters says itself what of it is trained.
+    if config.encoder.name == "clip":
+        config.train.freeze = ("^encoder/",)
+    return config

@@ -21,7 +21,10 @@ from mdmf_jax.config.sections import CheckpointSection, EvalSection, TrainSectio
 from mdmf_jax.config.variants import resolve
 from mdmf_jax.data.settings import DataSection, EpisodeSection
 from mdmf_jax.errors import ConfigError
+from mdmf_jax.models.encoders.registry import encoder_class
 from mdmf_jax.models.methods.registry import method_class
+
+ALL_BUT = "^(?!"  # begins a regular expression that matches what another does not
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,16 @@ class Config:
     eval: EvalSection
     head: Any
     sections: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        """Regular expressions of the parameters that training leaves as they are."""
+        trains = encoder_class(self.encoder_name).trains(self.encoder)
+        chosen = self.train.trained or (("^head/", f"^encoder/.*(?:{trains})") if trains else ())
+        if not chosen:
+            return self.train.freeze
+        others = "|".join(f"(?:{pattern})" for pattern in chosen)
+        return (f"{ALL_BUT}.*(?:{others}))", *self.train.freeze)
 
 
 def from_config_dict(settings: Mapping[str, Any] | ConfigDict) -> Config:
@@ -144,7 +157,7 @@ def _check_together(config: Config) -> None:
     prompt = getattr(config.encoder, "prompt", "{}")
     if "{}" not in prompt:
         raise ConfigError(f"encoder.prompt is {prompt!r}; it must contain {{}}")
-    for name in ("freeze", "no_decay"):
+    for name in ("trained", "freeze", "no_decay"):
         for pattern in getattr(config.train, name):
             try:
                 re.compile(pattern)

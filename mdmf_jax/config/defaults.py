@@ -16,6 +16,7 @@ from mdmf_jax.config import renamed
 from mdmf_jax.config.fields import SAME
 from mdmf_jax.config.schema import all_sections, options
 from mdmf_jax.errors import ConfigError
+from mdmf_jax.models.methods.registry import method_class
 
 # A ConfigDict; the types of ml_collections do not tell its sections from its values.
 NestedSettings = Any
@@ -65,6 +66,18 @@ def get_config(arg: str = "") -> ConfigDict:
     return apply_argument(config, arg)
 
 
+def choose_method(config: NestedSettings, name: str) -> None:
+    """Sets the method; an encoder that was the last method's own becomes that of this one.
+
+    Raises:
+      ConfigError: no such method.
+    """
+    before = method_class(config.method).own_encoder
+    config.method = name
+    if config.encoder.get("name") == before:
+        choose_encoder(config, method_class(name).own_encoder)
+
+
 def apply_argument(config: NestedSettings, arg: str) -> ConfigDict:
     """Sets what an argument such as "shot=5,variant=reference" says.
 
@@ -110,6 +123,9 @@ def _apply(config: NestedSettings, name: str, value: str) -> None:
     path = ARGUMENTS[name]
     if name == "encoder":
         choose_encoder(config, value)
+        return
+    if name == "method":
+        choose_method(config, value)
         return
     if name == "backbone":
         if value not in BACKBONES:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from mdmf_jax.config import renamed
 from mdmf_jax.config.convert import BOOLS, check_known, parse
-from mdmf_jax.config.defaults import NestedSettings, choose_encoder
+from mdmf_jax.config.defaults import NestedSettings, choose_encoder, choose_method
 from mdmf_jax.config.fields import SAME
 from mdmf_jax.config.schema import all_sections, known_settings, options
 from mdmf_jax.errors import ConfigError
@@ -27,7 +27,10 @@ def apply_overrides(config: NestedSettings, overrides: Sequence[str]) -> None:
     known = known_settings()
     for path, _ in given:
         _check(path, known)
-    # The encoder decides which settings its section has.
+    # The method has an encoder of its own, and that decides which settings its section has.
+    for path, text in given:
+        if path == "method" and "name" in config.encoder:
+            choose_method(config, text)
     for path, text in given:
         if path == "encoder.name":
             choose_encoder(config, text)

@@ -31,6 +31,11 @@ class TrainSection:
     no_decay: tuple[str, ...] = setting(
         (), "regular expressions; parameters whose path matches do not decay"
     )
+    trained: tuple[str, ...] = setting(
+        (),
+        "regular expressions; only parameters whose path matches one are trained; (): those of "
+        "the head, and of the encoder what it says itself",
+    )
     freeze: tuple[str, ...] = setting(
         (), "regular expressions; parameters whose path matches are not trained"
     )

@@ -101,7 +101,7 @@ def folder_name(name: str) -> str:
 
 
 def _count(params: Params, config: Config) -> int:
-    trained, _ = split_params(params, config.train.freeze, may_be_all=True)
+    trained, _ = split_params(params, config.frozen, may_be_all=True)
     return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(trained))
 
 

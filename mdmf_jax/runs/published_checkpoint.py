@@ -57,7 +57,7 @@ def write_checkpoint(folder: Path, config: Config, params: Mapping[str, Any]) ->
       params: {"encoder", "head"} of the config's method.
     """
     params = jax.tree.map(jnp.asarray, params)
-    trained, _ = split_params(params, config.train.freeze)
+    trained, _ = split_params(params, config.frozen)
     moments = make_train_optimizer(config.train).init(trained)
     state = TrainState(jnp.int32(0), jnp.int32(0), params, moments)
     with Checkpoints(folder / FOLDER, config.checkpoint.keep) as checkpoints:

@@ -7,6 +7,7 @@ from typing import Any
 import optax
 from flax.traverse_util import empty_node, flatten_dict, unflatten_dict
 
+from mdmf_jax.config.config import ALL_BUT
 from mdmf_jax.errors import ConfigError
 
 Tree = dict[str, Any]
@@ -122,6 +123,8 @@ def split_params(
     flat = flatten_dict(dict(params), sep="/", keep_empty_nodes=True)
     empty = {name for name, value in flat.items() if value is empty_node}
     for pattern in freeze:
+        if pattern.startswith(ALL_BUT):
+            continue
         if not any(re.search(pattern, name) for name in flat.keys() - empty):
             raise ConfigError(
                 f"train.freeze: {pattern!r} matches no parameter (the paths begin with encoder/ "

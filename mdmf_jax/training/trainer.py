@@ -40,10 +40,11 @@ class Trainer:
             model.init,
             model.start,
             self._optimizer,
-            freeze=train.freeze,
+            freeze=config.frozen,
             mesh=self.mesh,
             divide=train.shard_params,
         )
+        self._check_trained()
         if train.cached_clips and not self.encoder_frozen:
             raise ConfigError(
                 f"train.cached_clips is {train.cached_clips}, which needs a frozen encoder; "
@@ -54,6 +55,24 @@ class Trainer:
                 f"train.cached_clips is {train.cached_clips}, but {config.encoder_name} encodes "
                 "whole episodes; set train.cached_clips to 0"
             )
+
+    def _check_trained(self) -> None:
+        params, kept = self.abstract_state.params, trained(self.config)
+        paths = flatten_dict(params["encoder"], sep="/")
+        new = [path for path in paths if re.search(self.model.encoder.new_params, path)]
+        if new and not any(kept(f"encoder/{path}") for path in new) and self.config.train.steps:
+            raise ConfigError(
+                f"train.freeze and train.trained leave {new[0]} and all other new parameters of "
+                f"the encoder {self.config.encoder_name} untrained; free them "
+                "(--config.train.freeze='()' --config.train.trained='()')"
+            )
+        paths = flatten_dict(params, sep="/")
+        for pattern in self.config.train.trained:
+            if not any(re.search(pattern, path) for path in paths):
+                raise ConfigError(
+                    f"train.trained: {pattern!r} matches no parameter (the paths begin with "
+                    "encoder/ or head/)"
+                )
 
     @cached_property
     def encoder_frozen(self) -> bool:
@@ -82,7 +101,7 @@ class Trainer:
         step = make_train_step(
             self.model,
             self._optimizer,
-            freeze=train.freeze,
+            freeze=self.config.frozen,
             mesh=self.mesh,
             shardings=self._make_state.shardings,
             micro_batch=train.micro_batch,
@@ -124,5 +143,5 @@ class Trainer:
 
 
 def trained(config: Config):
-    """Whether training changes the leaf at a path ("encoder/..."), as `train.freeze` says."""
-    return lambda path: not any(re.search(pattern, path) for pattern in config.train.freeze)
+    """Whether training changes the leaf at a path ("encoder/..."), as the settings say."""
+    return lambda path: not any(re.search(pattern, path) for pattern in config.frozen)

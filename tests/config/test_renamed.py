@@ -66,7 +66,7 @@ def test_settings_that_are_newer_than_a_checkpoint_take_their_defaults():
     again = from_stored(settings)
     assert again == full and (again.train.select, again.head.reduction) == ("last", "sum")
     with pytest.raises(ConfigError, match="setting train.log_every is missing"):
-        from_config_dict(settings)
+        from_config_dict(settings | {"train": {"trained": ()} | settings["train"]})
 
 
 @pytest.mark.parametrize(

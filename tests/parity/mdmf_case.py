@@ -60,8 +60,8 @@ def clip_config(weights: dict[str, np.ndarray], origin: str) -> CLIPConfig:
 def params_file(settings: Path, case: dict[str, Any]) -> Path:
     """Names and shapes of the weights, beside the case."""
     tower = "rn50" if case.get("backbone") == "RN50" else "vit"
-    depth = "_depth2" if case.get("depth", 1) == 2 else ""
-    return settings.parent / f"params_{tower}{depth}.json"
+    depth = "" if case.get("depth", 1) == 1 else f"_depth{case['depth']}"
+    return settings.parent / case.get("params", f"params_{tower}{depth}.json")
 
 
 def read_episode(arrays: dict[str, np.ndarray]) -> Episode:

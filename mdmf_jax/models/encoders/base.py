@@ -57,6 +57,15 @@ class Encoder(nn.Module):
     remat: bool = False
     breaks: tuple[int, ...] = ()
 
+    @classmethod
+    def trains(cls, options: Any) -> str:
+        """Regular expression of its leaves that are trained, unless `train.trained` says otherwise.
+
+        Args:
+          options: an instance of Config.
+        """
+        return ""
+
     @property
     def width(self) -> int:
         """D of the frame and text features."""

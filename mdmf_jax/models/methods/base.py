@@ -29,6 +29,7 @@ class FewShotMethod(nn.Module):
         module has an attribute of that name.
       published: settings of other sections that its published code has and CLIP-MDMF's has not,
         by dotted name.
+      own_encoder: the encoder that a config of this method has, unless it names another.
       uses: names of the features that it reads.
       rngs: random streams that it draws from in training.
       inductive: a query's answer does not depend on the other queries of the episode.
@@ -38,6 +39,7 @@ class FewShotMethod(nn.Module):
     Config: ClassVar[type]
     sections: ClassVar[Mapping[str, type]] = {}
     published: ClassVar[Mapping[str, Any]] = {}
+    own_encoder: ClassVar[str] = "clip"
     uses: ClassVar[tuple[str, ...]] = ("frames",)
     rngs: ClassVar[tuple[str, ...]] = ("dropout",)
     inductive: ClassVar[bool] = True
