@@ -1,4 +1,4 @@
-"""Which parameters are trained: as the encoder says, or as `train.trained` and `train.freeze` do."""
+"""Which parameters are trained: as the encoder, `train.trained` and `train.freeze` say."""
 
 import pytest
 from flax.traverse_util import flatten_dict
