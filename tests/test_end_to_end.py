@@ -70,7 +70,7 @@ def test_the_best_checkpoint_was_tested(finished_run, settings):
 
 def test_what_is_printed(finished_run):
     for text in ("step 4/4, loss", "step 4: validation accuracy", "2-way 2-shot", "untrained",
-                 "20 episodes each", "50.0%", "results.json"):  # fmt: skip
+                 "20 episodes of ", "videos each", "50.0%", "results.json"):  # fmt: skip
         assert text in finished_run.printed
     assert any(path.name.startswith("events") for path in finished_run.folder.glob("tensorboard/*"))
 

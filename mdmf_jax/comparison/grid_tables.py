@@ -8,12 +8,13 @@ from rich.table import Table
 from mdmf_jax.comparison.tables import (
     Rows,
     as_csv,
+    judged,
     markdown_cell,
     markdown_table,
     origin,
     screen_table,
 )
-from mdmf_jax.evaluation.tables import with_interval
+from mdmf_jax.evaluation.tables import percent
 
 
 def grid_rows(results: Mapping[str, Any]) -> Rows:
@@ -22,9 +23,11 @@ def grid_rows(results: Mapping[str, Any]) -> Rows:
     Args:
       results: what grid.json holds.
     """
-    cells = {(cell["way"], cell["shot"]): with_interval(cell) for cell in results["cells"]}
+    cells = {
+        (cell["way"], cell["shot"]): judged(cell, 1 / cell["way"]) for cell in results["cells"]
+    }
     ways, shots = results["ways"], results["shots"]
-    headers = ["shot", *(f"{way}-way" for way in ways)]
+    headers = ["shot", *(f"{way}-way (chance {percent(1 / way)})" for way in ways)]
     return headers, [[f"{shot}-shot", *(cells[way, shot] for way in ways)] for shot in shots]
 
 

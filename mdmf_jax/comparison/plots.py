@@ -57,13 +57,17 @@ def _forest(results: Mapping[str, Any]) -> "Figure":
     from matplotlib.figure import Figure
 
     entries = results["entries"]
-    panels: list[tuple[str, Sequence[Any], float | None]] = [("Accuracy, %", entries, None)]
+    chance = 100 / results["task"]["way"]
+    panels: list[tuple[str, Sequence[Any], float]] = [
+        (f"Accuracy, % (chance {chance:.0f})", entries, chance)
+    ]
     differences = [None if i == 0 else entry["difference"] for i, entry in enumerate(entries)]
     if len(entries) > 1:
         title = f"Difference to {_short(entries[0]['name'])}, points"
         panels.append((title, differences, 0.0))
     if results["pairs"]:
-        panels.append(("Accuracy on order pairs, %", [e["pairs"] for e in entries], 50.0))
+        pairs = [e["pairs"] for e in entries]
+        panels.append(("Accuracy on order pairs, % (chance 50)", pairs, 50.0))
     size = (1.8 + 3.3 * len(panels), 1.3 + 0.36 * len(entries))
     figure = Figure(figsize=size, layout="constrained")
     figure.suptitle(task_line(results), fontsize=10, parse_math=False)
@@ -76,14 +80,12 @@ def _forest(results: Mapping[str, Any]) -> "Figure":
     return figure
 
 
-def _panel(axes: "Axes", title: str, points: Sequence[Any], line: float | None) -> None:
+def _panel(axes: "Axes", title: str, points: Sequence[Any], line: float) -> None:
     """Points with intervals, one a row from the top; None says which the others refer to."""
     axes.set_title(title, fontsize=10, parse_math=False)
-    if line is not None:
-        axes.axvline(line, color=_GREY, linewidth=1, linestyle="--", zorder=1)
+    axes.axvline(line, color=_GREY, linewidth=1, linestyle="--", zorder=1)
     for row, point in enumerate(points):
         if point is None:
-            assert line is not None  # only a panel of differences has a reference
             axes.plot(line, row, "D", color=_GREY, markersize=5, zorder=3)
             _label(axes, row, line, "reference")
             continue
@@ -117,12 +119,12 @@ def _heat(results: Mapping[str, Any]) -> "Figure":
     ways, shots = results["ways"], results["shots"]
     values = {(cell["way"], cell["shot"]): 100 * cell["accuracy"] for cell in results["cells"]}
     grid = np.array([[values[way, shot] for shot in shots] for way in ways])
-    size = (2.6 + 0.62 * len(shots), 1.7 + 0.45 * len(ways))
+    size = (3.4 + 0.62 * len(shots), 1.7 + 0.45 * len(ways))
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(grid, cmap="viridis", aspect="auto")
     axes.set_xticks(range(len(shots)), shots)
-    axes.set_yticks(range(len(ways)), ways)
+    axes.set_yticks(range(len(ways)), [f"{way} (chance {100 / way:.0f}%)" for way in ways])
     axes.set_xlabel("shot (labelled videos a class)")
     axes.set_ylabel("way (classes)")
     axes.set_title(_short(results["name"], 60), fontsize=10, parse_math=False)

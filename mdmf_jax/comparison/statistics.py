@@ -43,7 +43,7 @@ def compare_answers(
 
     Args:
       answers: of each method, all to the same episodes; see `episode_metrics`.
-      episodes: class_ids [N, W], support [N, W, K], query_labels [N, Q].
+      episodes: class_ids [N, W], support [N, W, K], query [N, Q], query_labels [N, Q].
       names: of all classes of the split [C].
 
     Returns:

@@ -9,9 +9,12 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
+from mdmf_jax.evaluation.metrics import above_chance
 from mdmf_jax.evaluation.tables import percent, with_interval
 
 Rows = tuple[list[str], list[list[str]]]  # headers, rows
+
+_PAIR_CHANCE = 0.5  # order pairs are 2-way
 
 # Headers of two lines, so that a table fits into a narrow window.
 _BROKEN = (" to ", " (", " trained", " episodes")
@@ -30,6 +33,12 @@ def signed(difference: Mapping[str, float]) -> str:
     return f"{100 * difference['mean']:+.1f} ± {100 * difference['interval95']:.1f}"
 
 
+def judged(metrics: Mapping[str, Any], chance: float) -> str:
+    """Accuracy and its interval, and in words if it is not above chance."""
+    above = above_chance(metrics, chance)
+    return with_interval(metrics) + ("" if above else ", not above chance")
+
+
 def overview(results: Mapping[str, Any], with_pairs: bool = True) -> Rows:
     """One row for each method.
 
@@ -38,13 +47,15 @@ def overview(results: Mapping[str, Any], with_pairs: bool = True) -> Rows:
       with_pairs: a column for the accuracy on order pairs, if they were asked for.
     """
     entries, pairs = results["entries"], results["pairs"] and with_pairs
-    headers = ["method", "accuracy", f"difference to {entries[0]['name']}"]
-    headers += ["order pairs"] if pairs else []
+    chance = 1 / results["task"]["way"]
+    headers = ["method", f"accuracy (chance {percent(chance)})"]
+    headers += [f"difference to {entries[0]['name']}"]
+    headers += [f"order pairs (chance {percent(_PAIR_CHANCE)})"] if pairs else []
     headers += ["trained", "parameters trained", "s / 1,000 episodes"]
     rows = []
     for entry in entries:
-        row = [entry["name"], with_interval(entry), _or_first(entry, entries[0], "difference")]
-        row += [with_interval(entry["pairs"])] if pairs else []
+        row = [entry["name"], judged(entry, chance), _or_first(entry, entries[0], "difference")]
+        row += [judged(entry["pairs"], _PAIR_CHANCE)] if pairs else []
         row += [entry["trained"], f"{entry['parameters']:,}", f"{entry['seconds_per_1000']:.2f}"]
         rows.append(row)
     return headers, rows
@@ -53,14 +64,22 @@ def overview(results: Mapping[str, Any], with_pairs: bool = True) -> Rows:
 def pair_rows(results: Mapping[str, Any]) -> Rows:
     """One row for each method: 2-way episodes of two classes that differ in order only."""
     entries = results["entries"]
-    headers = ["method", "accuracy (chance 50%)", f"difference to {entries[0]['name']}"]
+    headers = [
+        "method",
+        f"accuracy (chance {percent(_PAIR_CHANCE)})",
+        f"difference to {entries[0]['name']}",
+    ]
     baseline = results["pairs"]["baseline"]
     baseline = None if baseline == entries[0]["name"] else baseline
     headers += [f"difference to {baseline}"] if baseline else []
     rows = []
     for entry in entries:
         metrics, first = entry["pairs"], entries[0]["pairs"]
-        row = [entry["name"], with_interval(metrics), _or_first(metrics, first, "difference")]
+        row = [
+            entry["name"],
+            judged(metrics, _PAIR_CHANCE),
+            _or_first(metrics, first, "difference"),
+        ]
         if baseline:
             same = entry["name"] == baseline
             row.append("-" if same else signed(metrics["baseline_difference"]))
@@ -94,7 +113,8 @@ def task_line(results: Mapping[str, Any]) -> str:
     return (
         f"{task['way']}-way {task['shot']}-shot, {_count(task['queries'], 'query', 'queries')} "
         "a class, "
-        f"{task['episodes']:,} episodes of the {results['classes']} {task['split']} classes, "
+        f"{task['episodes']:,} episodes of the {results['classes']} {task['split']} classes "
+        f"({results['videos']:,} videos), "
         f"seed {task['seed']}"
     )
 
@@ -147,6 +167,7 @@ def overview_csv(results: Mapping[str, Any]) -> str:
         pairs = entry["pairs"] or {}
         row = {"name": entry["name"], "method": entry["method"], **task}
         row |= {"accuracy": entry["accuracy"], "interval95": entry["interval95"]}
+        row |= {name: entry.get(name) for name in ("chance", "videos", "videos_interval95")}
         row |= _numbers("difference", entry["difference"])
         row |= {f"pairs_{name}": pairs.get(name) for name in ("accuracy", "interval95")}
         row |= _numbers("pairs_difference", pairs.get("difference"))

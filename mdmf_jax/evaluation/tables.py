@@ -6,6 +6,8 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from mdmf_jax.evaluation.metrics import above_chance
+
 
 def percent(share: float | None) -> str:
     """A share 0..1 as text, such as "62.3%"; "-" for None."""
@@ -19,6 +21,19 @@ def with_interval(metrics: Mapping[str, Any] | None) -> str:
     return f"{percent(metrics['accuracy'])} ± {100 * metrics['interval95']:.1f}"
 
 
+def chance_words(metrics: Mapping[str, Any]) -> str:
+    """What guessing would give, such as "20.0%", and in words if the accuracy is not above it."""
+    chance = 1 / metrics["way"]
+    words = "" if above_chance(metrics, chance) else ": not above chance"
+    return percent(chance) + words
+
+
+def sample_words(metrics: Mapping[str, Any]) -> str:
+    """How much was tested, such as "1,000 episodes of 64 videos"."""
+    videos = f" of {metrics['videos']:,} videos" if "videos" in metrics else ""
+    return f"{metrics['episodes']:,} episodes{videos}"
+
+
 def results_table(results: Mapping[str, Any]) -> Table:
     """Accuracy on the test classes by task, trained and untrained, and how often the prompt
     that a query was given is that of its class.
@@ -27,7 +42,7 @@ def results_table(results: Mapping[str, Any]) -> Table:
       results: as in results.json: "test" and perhaps "untrained", metrics by task.
     """
     first = next(iter(results["test"].values()))
-    table = Table(title=f"Accuracy on new classes, {first['episodes']} episodes each")
+    table = Table(title=f"Accuracy on new classes, {sample_words(first)} each")
     for name in ("task", "trained", "untrained", "right prompt", "chance"):
         table.add_column(name, justify="left" if name == "task" else "right")
     for task, metrics in results["test"].items():
@@ -37,7 +52,7 @@ def results_table(results: Mapping[str, Any]) -> Table:
             with_interval(metrics),
             with_interval(results.get("untrained", {}).get(task)),
             percent(metrics["prompt_accuracy"]),
-            percent(1 / way),
+            chance_words(metrics),
         )
     return table
 

@@ -30,6 +30,7 @@ class LineChart:
       value_name: name of the upright axis; the other one is "step".
       line: the points as an SVG path.
       dots: places of the points, if they are few.
+      level: place of the line that the values are compared with, and what it says.
     """
 
     label: str
@@ -38,6 +39,7 @@ class LineChart:
     dots: Sequence[tuple[float, float]]
     across: Sequence[Tick]
     up: Sequence[Tick]
+    level: Tick | None = None
     width: int = WIDTH
     height: int = HEIGHT
     left: int = LEFT
@@ -46,10 +48,20 @@ class LineChart:
     bottom: int = HEIGHT - BOTTOM
 
 
-def line_chart(points: Sequence[tuple[float, float]], label: str, value_name: str) -> LineChart:
-    """A chart of finite (step, value), in ascending steps."""
+def line_chart(
+    points: Sequence[tuple[float, float]],
+    label: str,
+    value_name: str,
+    chance: float | None = None,
+) -> LineChart:
+    """A chart of finite (step, value), in ascending steps.
+
+    Args:
+      chance: what guessing gives; a dashed line at this height.
+    """
     steps, values = [x for x, _ in points], [y for _, y in points]
-    low, high = min(values), max(values)
+    seen = values if chance is None else [*values, chance]
+    low, high = min(seen), max(seen)
 
     def across(x: float) -> float:
         return round(LEFT + _share(x, steps[0], steps[-1]) * (WIDTH - LEFT - RIGHT), 1)
@@ -65,6 +77,7 @@ def line_chart(points: Sequence[tuple[float, float]], label: str, value_name: st
         dots=places if len(places) <= _MOST_DOTS else (),
         across=[Tick(across(x), short(x)) for x in round_numbers(steps[0], steps[-1], whole=True)],
         up=[Tick(up(y), short(y)) for y in round_numbers(low, high)],
+        level=None if chance is None else Tick(up(chance), "chance"),
     )
 
 

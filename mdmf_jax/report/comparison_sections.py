@@ -15,7 +15,10 @@ def overview_section(results: Mapping[str, Any]) -> Section:
     """Accuracy of every method and the paired differences, as a table and as a plot."""
     entries = sorted(results["entries"], key=lambda e: -e["accuracy"])
     data = {
-        "tiles": [(e["name"], rows_of.with_interval(e), e["trained"]) for e in entries],
+        "tiles": [
+            (e["name"], rows_of.judged(e, 1 / results["task"]["way"]), e["trained"])
+            for e in entries
+        ],
         "table": _written(rows_of.task_line(results), rows_of.overview(results)),
         "plot": data_address(_forest(results), "image/svg+xml"),
         "plot_label": (

@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
-from mdmf_jax.evaluation.tables import percent, with_interval
+from mdmf_jax.evaluation.tables import chance_words, percent, sample_words, with_interval
 from mdmf_jax.report.charts import LineChart, bar, line_chart, short
 from mdmf_jax.report.events import Curve
 from mdmf_jax.report.sources import Evaluation
@@ -37,21 +37,25 @@ def task_words(metrics: Mapping[str, Any]) -> str:
 def accuracy_section(evaluation: Evaluation) -> Section:
     """Accuracy with its interval for every task."""
     tiles = [
-        (task_words(m), with_interval(m), f"{m['episodes']:,} episodes")
+        (task_words(m), with_interval(m), f"{sample_words(m)}; chance {chance_words(m)}")
         for m in evaluation.tasks.values()
     ]
     rows = []
     for task, m in evaluation.tasks.items():
-        cells = [task_words(m), with_interval(m), percent(1 / m["way"])]
+        cells = [task_words(m), with_interval(m), chance_words(m)]
         if evaluation.untrained:
             cells.append(with_interval(evaluation.untrained.get(task)))
-        rows.append([*cells, percent(m.get("prompt_accuracy")), f"{m['episodes']:,}"])
+        rows.append([*cells, percent(m.get("prompt_accuracy")), f"{m['episodes']:,}", _videos(m)])
     headers = ["task", "accuracy", "chance"]
     headers += ["untrained head"] if evaluation.untrained else []
-    headers += ["right prompt", "episodes"]
+    headers += ["right prompt", "episodes", "videos"]
     caption = f"Accuracy on the {evaluation.split} classes"
     data = {"tiles": tiles, "table": table(caption, headers, rows, "stacked")}
     return Section("accuracy", "Accuracy", "Accuracy", "accuracy.html.jinja", data)
+
+
+def _videos(metrics: Mapping[str, Any]) -> str:
+    return f"{metrics['videos']:,}" if "videos" in metrics else "-"
 
 
 def class_section(evaluation: Evaluation) -> Section:
@@ -66,17 +70,26 @@ def class_section(evaluation: Evaluation) -> Section:
     return Section("classes", "Classes", "Classes", "tables.html.jinja", data)
 
 
-def curves_section(curves: Mapping[str, Curve]) -> Section | None:
-    """Charts of the training; None without any."""
+def curves_section(curves: Mapping[str, Curve], settings: Mapping[str, Any]) -> Section | None:
+    """Charts of the training; None without any.
+
+    Args:
+      settings: of the run, as they are stored.
+    """
+    ways = {"train": settings["episode"]["way"], "validation": settings["eval"]["way"]}
     names = [*_CURVES, *sorted(curves.keys() - _CURVES.keys() - _HIDDEN)]
-    charts = [_chart(curve, curves[curve]) for curve in names if curve in curves]
+    charts = []
+    for curve in filter(curves.__contains__, names):
+        kind, _, shown = curve.partition("/")
+        chance = 1 / ways[kind] if shown.endswith("accuracy") else None
+        charts.append(_chart(curve, curves[curve], chance))
     drawn = [chart for chart in charts if chart is not None]
     if not drawn:
         return None
     return Section("training", "Training", "Training", "training.html.jinja", {"charts": drawn})
 
 
-def _chart(curve: str, points: Curve) -> LineChart | None:
+def _chart(curve: str, points: Curve, chance: float | None) -> LineChart | None:
     """A chart of at most about 400 of the points; None of a line that says nothing."""
     kept = points[:: -(-len(points) // _MOST_POINTS) or 1]
     kept = kept if kept[-1:] == points[-1:] else [*kept, points[-1]]
@@ -86,7 +99,8 @@ def _chart(curve: str, points: Curve) -> LineChart | None:
     title = _CURVES.get(curve, curve.replace("_", " "))
     step, last = finite[-1]
     axis = textwrap.shorten(title, 28, placeholder="…")
-    return line_chart(finite, f"{title}: {short(last)} at step {step:,}", axis)
+    label = f"{title}: {short(last)} at step {step:,}"
+    return line_chart(finite, label + (f", chance {chance:.2f}" if chance else ""), axis, chance)
 
 
 def facts_section(facts: Mapping[str, Any]) -> Section:

@@ -5,7 +5,7 @@ from typing import Any
 
 import mdmf_jax
 from mdmf_jax.comparison.tables import task_line
-from mdmf_jax.evaluation.tables import with_interval
+from mdmf_jax.evaluation.tables import chance_words, sample_words, with_interval
 from mdmf_jax.report import analysis_sections as looked_into
 from mdmf_jax.report import comparison_sections as compared
 from mdmf_jax.report import evaluation_sections as known
@@ -27,14 +27,14 @@ def evaluation_page(evaluation: Evaluation, analysis: Analysis | None, head: Any
         known.accuracy_section(evaluation),
         known.class_section(evaluation),
         *_analysis_sections(analysis, head),
-        known.curves_section(evaluation.curves),
+        known.curves_section(evaluation.curves, settings),
         known.facts_section(evaluation.facts),
     ]
     best = next(iter(evaluation.tasks.values()))
     title = f"Evaluation of {settings['method']} on {_data_name(settings)}"
     summary = (
         f"{known.task_words(best)} accuracy on the {evaluation.split} classes: "
-        f"{with_interval(best)} over {best['episodes']:,} episodes, seed "
+        f"{with_interval(best)} (chance {chance_words(best)}) over {sample_words(best)}, seed "
         f"{evaluation.facts['seed']}."
     )
     if evaluation.checkpoint is None:

@@ -89,7 +89,7 @@ def _print(console: Console, results: dict[str, Any], out: files.AnyPath | None)
     console.print(tables.class_table(results))
     lines = [
         f"{task} accuracy on {results['split']} classes: {tables.with_interval(results)} "
-        f"over {results['episodes']} episodes"
+        f"over {tables.sample_words(results)} (chance {tables.chance_words(results)})"
     ]
     if results["prompt_accuracy"] is not None:
         right, chance = tables.percent(results["prompt_accuracy"]), 1 / results["way"]

@@ -12,6 +12,7 @@ from rich.console import Console
 from mdmf_jax import files
 from mdmf_jax.comparison import grid_tables
 from mdmf_jax.comparison.plots import heat_map
+from mdmf_jax.comparison.tables import judged
 from mdmf_jax.errors import DataError
 from mdmf_jax.evaluation import provenance as report
 from mdmf_jax.evaluation.evaluator import Features
@@ -56,7 +57,7 @@ def grid(
         for shot in shots:
             cell = _cell(ready, sizes | {"way": way, "shot": shot}, features)
             cells.append(cell)
-            console.print(f"{way}-way {shot}-shot: {100 * cell['accuracy']:.1f}%", highlight=False)
+            console.print(f"{way}-way {shot}-shot: {judged(cell, 1 / way)}", highlight=False)
     results = {
         "date": datetime.date.today().isoformat(),
         "name": f"{entry.name}: {split.name} classes, {sizes['episodes']:,} episodes a cell",
@@ -106,7 +107,8 @@ def _cell(ready: Ready, sizes: dict[str, Any], features: Features) -> dict[str, 
     start = time.perf_counter()
     answers = evaluator.table_answers(ready.params, split, table, seed, features)
     metrics = episode_metrics(answers, table, evaluator.dataset.splits[split].names)
-    kept = ("way", "shot", "accuracy", "interval95", "prompt_accuracy")
+    kept = ("way", "shot", "accuracy", "interval95", "prompt_accuracy", "chance", "videos")
+    kept += ("videos_interval95",)
     return {name: metrics[name] for name in kept} | {"seconds": time.perf_counter() - start}
 
 

@@ -172,7 +172,8 @@ def _train(
     start, state = resume(run, checkpoints, console)
     if start == plan.steps:
         return state, []
-    progress = TrainProgress(console, start, plan.steps, plan.episodes_per_step)
+    chance = {"training": 1 / run.config.episode.way, "validation": 1 / run.config.eval.way}
+    progress = TrainProgress(console, start, plan.steps, plan.episodes_per_step, chance)
     batches = run.train_batches(state.params, start, plan.steps)
     folder = workdir if distributed.is_first() else None
     profile = step_profile(plan, folder)

@@ -83,7 +83,7 @@ def train_loop(
             _check_skipped(fetched, episodes_per_step, max_skipped, progress)
         if due:
             result = dict(validate(state.params))
-            progress.note(f"step {done}: validation accuracy {100 * result['accuracy']:.1f}%")
+            progress.validated(done, result)
             scalars.write("validation", done, result)
             save(done, state, result)
         if stopping and done < steps:

@@ -15,9 +15,18 @@ class TrainProgress:
     Args:
       start, total: steps done before, and steps in all.
       episodes_per_step: to turn steps into episodes.
+      chance: accuracies that guessing gives, of "training" and "validation".
     """
 
-    def __init__(self, console: Console, start: int, total: int, episodes_per_step: int):
+    def __init__(
+        self,
+        console: Console,
+        start: int,
+        total: int,
+        episodes_per_step: int,
+        chance: Mapping[str, float] | None = None,
+    ):
+        self._chance = chance or {}
         self._console, self._start, self._total = console, start, total
         self._episodes = episodes_per_step
         self._begun = time.monotonic()
@@ -53,6 +62,8 @@ class TrainProgress:
         seconds = max(time.monotonic() - self._begun, 1e-9)
         rate = (step - self._start) * self._episodes / seconds
         shown = [f"{name} {metrics[name]:.3f}" for name in _SHOWN if name in metrics]
+        if "accuracy" in metrics and "training" in self._chance:
+            shown[-1] += f" (chance {self._chance['training']:.3f})"
         shown.append(f"{rate:.1f} episodes/s")
         if self._bar:
             self._bar.update(self._task, completed=step, shown=", ".join(shown))
@@ -61,6 +72,12 @@ class TrainProgress:
             line = ", ".join([f"step {step}/{self._total}", *shown, f"{left:.0f} s left"])
             self._console.print(line, highlight=False, soft_wrap=True)
         return rate
+
+    def validated(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Shows the accuracy of a validation."""
+        chance = self._chance.get("validation")
+        beside = "" if chance is None else f" (chance {100 * chance:.1f}%)"
+        self.note(f"step {step}: validation accuracy {100 * metrics['accuracy']:.1f}%{beside}")
 
     def note(self, text: str) -> None:
         """Prints a line, above the bar if there is one."""

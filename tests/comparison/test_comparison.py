@@ -17,6 +17,7 @@ def case():
     episodes = {
         "class_ids": np.stack([rng.permutation(CLASSES)[:WAY] for _ in range(COUNT)]),
         "support": np.zeros((COUNT, WAY, 1), int),
+        "query": rng.integers(0, 20, labels.shape),
         "query_labels": labels,
     }
 

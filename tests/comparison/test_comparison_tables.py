@@ -58,7 +58,7 @@ def results():
 
 def test_files_of_before_say_part(results, tmp_path):
     line = tables.task_line(results)
-    assert "2,000 episodes of the 2 test classes, seed 7" in line
+    assert "2,000 episodes of the 2 test classes (60 videos), seed 7" in line
     old = copy.deepcopy(results)
     old["task"]["part"] = old["task"].pop("split")
     (tmp_path / "compare.json").write_text(json.dumps(old))
@@ -94,10 +94,10 @@ def test_markdown_tables_are_whole_and_names_are_harmless(results):
     for block in blocks:
         assert len({len(cells(line)) for line in block}) == 1
     overview, pairs, classes = ([cells(line) for line in block] for block in blocks)
-    assert overview[0][2:4] == ["difference to mdmf", "order pairs"]
+    assert overview[0][2:4] == ["difference to mdmf", "order pairs (chance 50.0%)"]
     assert overview[2][:4] == ["mdmf", "90.0% ± 1.2", "-", "95.0% ± 2.0"]
     assert overview[4][2] == "-55.0 ± 0.4"
-    assert pairs[4] == ["mean\\_pool", "50.0% ± 2.0", "-55.0 ± 0.4", "-"]
+    assert pairs[4] == ["mean\\_pool", "50.0% ± 2.0, not above chance", "-55.0 ± 0.4", "-"]
     assert classes[2] == ["a then b", "90.0%", "-10.0 ± 0.4", "-55.0 ± 0.4"]
     for fact in ("seed 7", "one seed", "jax 0.10", "2026-01-02", "](forest.svg)"):
         assert fact in text
@@ -139,8 +139,9 @@ def test_files_and_forest_plot(results, tmp_path):
     }
     assert read_comparison(tmp_path / "new/compare.json") == results
     found = texts(tmp_path / "new/forest.svg")
-    for text in ("mdmf", "mean_pool", "Accuracy, %", "Difference to mdmf, points", "reference",
-                 "90.0 ± 1.2", "-55.0 ± 0.4", "Accuracy on order pairs, %", "95.0 ± 2.0",
+    for text in ("mdmf", "mean_pool", "Accuracy, % (chance 20)", "Difference to mdmf, points",
+                 "reference", "90.0 ± 1.2", "-55.0 ± 0.4", "Accuracy on order pairs, % (chance 50)",
+                 "95.0 ± 2.0",
                  ):  # fmt: skip
         assert found.count(text) == 1, text
     assert HOSTILE in found  # as it is, not as a formula
@@ -157,7 +158,7 @@ def test_one_method_without_pairs_has_one_panel(results, tmp_path):
     results["entries"], results["pairs"] = results["entries"][:1], None
     write_comparison(results, tmp_path)
     found = texts(tmp_path / "forest.svg")
-    assert "Accuracy, %" in found and not any("Difference" in text for text in found)
+    assert "Accuracy, % (chance 20)" in found and not any("Difference" in text for text in found)
 
 
 def test_a_page_is_filled_at_its_place_and_again(results, tmp_path):
@@ -212,8 +213,8 @@ GRID = {
 
 def test_grid_tables():
     lines = [cells(line) for line in grid_tables.markdown(GRID).splitlines() if line[:1] == "|"]
-    assert lines[0] == ["shot", "2-way", "3-way"]
-    assert lines[4] == ["4-shot", "24.0% ± 1.0", "34.0% ± 1.0"]
+    assert lines[0] == ["shot", "2-way (chance 50.0%)", "3-way (chance 33.3%)"]
+    assert lines[4] == ["4-shot", "24.0% ± 1.0, not above chance", "34.0% ± 1.0, not above chance"]
     rows = list(csv.DictReader(io.StringIO(grid_tables.csv_text(GRID))))
     assert [(row["way"], row["shot"]) for row in rows][3:] == [("3", "1"), ("3", "2"), ("3", "4")]
     assert "24.0% ± 1.0" in printed(grid_tables.screen(GRID))

@@ -5,7 +5,12 @@ import math
 import numpy as np
 import pytest
 
-from mdmf_jax.evaluation.metrics import episode_metrics, interval95
+from mdmf_jax.evaluation.metrics import (
+    above_chance,
+    episode_metrics,
+    interval95,
+    videos_interval95,
+)
 
 
 @pytest.fixture
@@ -15,6 +20,7 @@ def case():
     episodes = {
         "class_ids": np.stack([rng.permutation(classes)[:way] for _ in range(count)]),
         "support": np.zeros((count, way, shot), int),
+        "query": rng.integers(0, 9, labels.shape),
         "query_labels": labels,
     }
     answers = {name: rng.integers(0, way, labels.shape) for name in ("prediction", "prompt_choice")}
@@ -59,3 +65,38 @@ def test_interval_of_a_known_sample():
     # Half zeros and half ones have a standard deviation of exactly 0.5.
     assert interval95(np.array([0.0, 1.0] * 50)) == pytest.approx(1.96 * 0.5 / 10)
     assert interval95(np.full(10, 0.4)) == pytest.approx(0)
+
+
+def test_the_interval_over_videos_is_that_of_an_average_over_clusters():
+    # One answer a video: the ordinary standard error with ddof 1. Repeats of it add nothing.
+    rng = np.random.default_rng(0)
+    right, videos = rng.random((40, 1)) < 0.4, np.arange(40)[:, None]
+    expected = 1.96 * right.std(ddof=1) / math.sqrt(40)
+    assert videos_interval95(right, videos) == pytest.approx(expected)
+    many = np.tile(right, (25, 1)), np.tile(videos, (25, 1))
+    assert videos_interval95(*many) == pytest.approx(expected)
+    assert interval95(many[0].mean(1)) < expected / 4
+    assert videos_interval95(right[:1], videos[:1]) is None
+
+
+def test_guessing_is_not_above_chance():
+    """Answers that follow the video and not the class, to 20 videos in 2,000 episodes."""
+    told = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        query = rng.integers(0, 20, (2000, 4))
+        labels = np.tile(np.arange(4), (2000, 1))
+        given = rng.integers(0, 4, 20)[query]  # always the same answer to a video
+        episodes = {
+            "class_ids": labels,
+            "support": np.zeros((2000, 4, 1), int),
+            "query": query,
+            "query_labels": np.asarray(query % 4),
+        }
+        metrics = episode_metrics({"prediction": given}, episodes, list("abcd"))
+        assert metrics["videos"] == 20 and metrics["chance"] == 0.25
+        told.append(
+            (above_chance(metrics, 0.25), metrics["accuracy"] - metrics["interval95"] > 0.25)
+        )
+    assert np.mean([both for both, _ in told]) <= 0.1
+    assert np.mean([one for _, one in told]) > 0.25  # as the interval over episodes alone says

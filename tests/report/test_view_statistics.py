@@ -75,7 +75,10 @@ def test_curves_leave_out_what_is_not_finite():
 
     nan = float("nan")
     curves = {"train/loss": [(1, nan), (2, 3.0), (4, 1.5)], "a": [(1, nan), (2, 1)], "b": []}
-    drawn = render("section.html.jinja", {"section": curves_section(curves)})
-    assert drawn.count("<svg") == 1
+    curves |= {"validation/accuracy": [(1, 0.25), (2, 0.5)]}
+    settings = {"episode": {"way": 4}, "eval": {"way": 5}}
+    drawn = render("section.html.jinja", {"section": curves_section(curves, settings)})
+    assert drawn.count("<svg") == 2 and drawn.count(">chance</text>") == 1
+    assert "validation accuracy: 0.5 at step 2, chance 0.20" in drawn
     assert "training loss: 1.5 at step 4" in drawn
-    assert curves_section({"flat": [(1, 0.0), (2, 0.0)]}) is None
+    assert curves_section({"flat": [(1, 0.0), (2, 0.0)]}, settings) is None
