@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from flax import linen as nn
+
+from mdmf_jax.errors import ConfigError
 
 
 class EpisodeSizes(NamedTuple):
@@ -100,6 +103,33 @@ class Adapter(nn.Module):
 
 # Makes the adapter of one block; it is called with the module's name.
 AdapterMaker = Callable[..., Adapter]
+
+
+class TemporalEmbedding(nn.Module):
+    """A learned vector for each frame, added to all its tokens; zero at the start.
+
+    Tokens [N, T, L, D] -> [N, T, L, D].
+
+    Raises:
+      ConfigError: the videos have another number of frames than the parameters.
+    """
+
+    @nn.compact
+    def __call__(self, tokens: jax.Array, call: TowerCall) -> jax.Array:
+        shape = tokens.shape[1], tokens.shape[-1]
+        if self.has_variable("params", "temporal"):
+            known = self.get_variable("params", "temporal").shape[0]
+            if known != shape[0]:
+                raise ConfigError(
+                    f"videos of {shape[0]} frames, but the temporal embedding was made for "
+                    f"{known}: set data.frames to {known}"
+                )
+        vectors = self.param("temporal", nn.initializers.zeros, shape, jnp.float32)
+        return tokens + vectors.astype(tokens.dtype)[:, None]
+
+
+# Makes a module of tokens [N, T, L, D] and the call; it is called with the module's name.
+EmbeddingMaker = Callable[..., nn.Module]
 
 
 def same_adapter(one: AdapterMaker | None, other: AdapterMaker | None) -> bool:

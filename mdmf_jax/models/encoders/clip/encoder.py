@@ -13,7 +13,12 @@ from mdmf_jax.models.encoders.clip.preprocess import normalise
 from mdmf_jax.models.encoders.clip.text import CLIPText
 from mdmf_jax.models.encoders.clip.vision import CLIPVision, known_feature
 from mdmf_jax.models.encoders.options import CLIPOptions
-from mdmf_jax.models.layers.adapter import AdapterMaker, EpisodeSizes, TowerCall
+from mdmf_jax.models.layers.adapter import (
+    AdapterMaker,
+    EmbeddingMaker,
+    EpisodeSizes,
+    TowerCall,
+)
 
 _BLOCK = re.compile(r"vision_model/encoder/layers/(\d+)/(.*)")
 
@@ -29,6 +34,8 @@ class CLIPEncoder(Encoder):
     """
 
     builds_on: ClassVar[tuple[str, ...]] = ()
+    # Whether frames are projected into the space that they share with texts.
+    projects: ClassVar[bool] = True
 
     Config: ClassVar[type] = CLIPOptions
     reads: ClassVar[str] = "clip"
@@ -44,6 +51,12 @@ class CLIPEncoder(Encoder):
         """
         return None
 
+    @nn.nowrap
+    def embedding_adapter(self) -> EmbeddingMaker | None:
+        """How the module is made that changes the image tower's tokens [N, T, L, D] with their
+        positions, before the first LayerNorm (a temporal embedding); None for none."""
+        return None
+
     def setup(self) -> None:
         options = self.options
         self.vision = CLIPVision(
@@ -56,6 +69,8 @@ class CLIPEncoder(Encoder):
             adapter_of=lambda block: self.adapter("image", block),
             breaks=self.breaks,
             streams=self.rngs,
+            embedding=self.embedding_adapter(),
+            project=self.projects,
         )
         self.text = CLIPText(
             self.sizes,
@@ -68,7 +83,8 @@ class CLIPEncoder(Encoder):
 
     @property
     def width(self) -> int:
-        return self.sizes.projection_dim
+        vision = self.sizes.vision
+        return self.sizes.projection_dim if self.projects else vision.hidden_size
 
     @property
     def image_size(self) -> int:

@@ -12,7 +12,7 @@ from mdmf_jax.models.encoders.clip.config import CLIPConfig, ResNetConfig
 from mdmf_jax.models.encoders.clip.resnet import ResNet
 from mdmf_jax.models.encoders.clip.stack import AdapterOf, no_adapter
 from mdmf_jax.models.encoders.clip.vit import VisionTransformer
-from mdmf_jax.models.layers.adapter import ALONE, TowerCall
+from mdmf_jax.models.layers.adapter import ALONE, EmbeddingMaker, TowerCall
 
 _TOKENS = re.compile(r"tokens_(\d+)")
 
@@ -32,7 +32,9 @@ class CLIPVision(nn.Module):
     the names of implementations. With `remat` a backward pass computes each block again; with
     `scan` a transformer's equal blocks run in loops (a ResNet's differ from each other, and do
     not). `wanted` names the features; see `features`. `adapter_of`, `breaks` and `streams` are
-    for adapters in a transformer's blocks; see `EncoderLayers`.
+    for adapters in a transformer's blocks; see `EncoderLayers`. `embedding` changes its tokens
+    before the first LayerNorm; see `VisionTransformer`. Without `project` the frame features are
+    those before the projection, [B, hidden_size], and there is none.
 
     Raises:
       ConfigError: the images do not have the size S that the tower was made for, a feature is
@@ -48,6 +50,8 @@ class CLIPVision(nn.Module):
     adapter_of: AdapterOf = no_adapter
     breaks: tuple[int, ...] = ()
     streams: tuple[str, ...] = ()
+    embedding: EmbeddingMaker | None = None
+    project: bool = True
 
     def __call__(self, pixels: jax.Array) -> jax.Array:
         return self.features(pixels)["frames"]
@@ -68,6 +72,8 @@ class CLIPVision(nn.Module):
                 f"[N, {side}, {side}, 3]: crop the frames to {side} x {side} pixels"
             )
         found = self._tower()(pixels, texts, call)
+        if not self.project:
+            return {name: found[name] for name in self.wanted}
         resnet = isinstance(self.config.vision, ResNetConfig)
         projection = nn.Dense(
             self.config.projection_dim,
@@ -84,7 +90,7 @@ class CLIPVision(nn.Module):
     def _tower(self) -> nn.Module:
         vision, patches, keep = self.config.vision, "patches" in self.wanted, self._kept_blocks()
         if isinstance(vision, ResNetConfig):
-            if self.adapter_of(0) is not None:
+            if self.adapter_of(0) is not None or self.embedding is not None:
                 raise ConfigError("adapters need a vision transformer; this CLIP has a ResNet")
             return ResNet(
                 vision, self.dtype, self.attention, self.remat, patches, name="vision_model"
@@ -97,7 +103,9 @@ class CLIPVision(nn.Module):
             "breaks": self.breaks,
             "streams": self.streams,
         }
-        return VisionTransformer(vision, self.dtype, patches, keep, blocks, name="vision_model")
+        return VisionTransformer(
+            vision, self.dtype, patches, keep, blocks, self.embedding, name="vision_model"
+        )
 
     def _kept_blocks(self) -> tuple[int, ...]:
         vision, numbers = self.config.vision, []

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from mdmf_jax.models.encoders.clip.blocks import layer_norm
 from mdmf_jax.models.encoders.clip.config import VisionConfig
 from mdmf_jax.models.encoders.clip.stack import Transformer
-from mdmf_jax.models.layers.adapter import ALONE, TowerCall
+from mdmf_jax.models.layers.adapter import ALONE, EmbeddingMaker, TowerCall
 
 
 class PatchEmbedding(nn.Module):
@@ -64,6 +64,8 @@ class VisionTransformer(nn.Module):
       patches: all last tokens are wanted, not only the class token.
       keep: numbers of blocks whose tokens are wanted as well; see `EncoderLayers`.
       blocks: further attributes of `EncoderLayers`.
+      embedding: makes what changes the tokens with their positions, before the first LayerNorm;
+        see `CLIPEncoder.embedding_adapter`.
     """
 
     config: VisionConfig
@@ -71,6 +73,7 @@ class VisionTransformer(nn.Module):
     patches: bool = False
     keep: tuple[int, ...] = ()
     blocks: Any = None
+    embedding: EmbeddingMaker | None = None
 
     @nn.compact
     def __call__(
@@ -81,6 +84,10 @@ class VisionTransformer(nn.Module):
         behind block l before any further LayerNorm (l = 0: before the first block).
         """
         x = VisionEmbeddings(self.config, self.dtype, name="embeddings")(pixels)
+        if self.embedding is not None:
+            grouped = x.reshape(-1, call.group, *x.shape[1:])
+            changed = self.embedding(name="adapter_embedding")(grouped, call)
+            x = changed.reshape(x.shape).astype(x.dtype)
         # "pre_layrnorm" is the spelling of the published checkpoints.
         x = layer_norm(self.config, self.dtype, "pre_layrnorm")(x)
         last = self.config.num_hidden_layers
