@@ -132,7 +132,9 @@ class TwoModalities(FewShotMethod):
 class TaskEncoder(CLIPEncoder):
     """Each frame feature moves towards the mean of the episode's supports, by a learned share."""
 
-    unit: ClassVar = "episode"
+    @property
+    def unit(self):
+        return "episode"
 
     def setup(self):
         super().setup()

@@ -1,7 +1,5 @@
 """Episodes from pixels: the answers of episodes from features, where the encoder allows both."""
 
-from typing import ClassVar
-
 import jax
 import numpy as np
 import pytest
@@ -28,7 +26,9 @@ METHODS = {
 class Whole(CLIPEncoder):
     """Sees whole episodes, and looks at each video for itself."""
 
-    unit: ClassVar = "episode"
+    @property
+    def unit(self):
+        return "episode"
 
     def videos(self, videos, texts=None, *, train=False, episode=None):
         assert episode in ((WAY, SHOT), (1, 1))  # (1, 1): nothing but the shapes is asked for

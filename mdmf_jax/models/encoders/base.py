@@ -20,8 +20,6 @@ class Encoder(nn.Module):
 
     Class attributes:
       Config: the frozen dataclass of its options.
-      unit: "video", if the features of a video depend on it alone, so that they are made once
-        and stored; or "episode", if it runs inside the episode, with attention across its videos.
       modalities: what it sees of a video.
       new_params: regular expression; leaves whose path matches are in no pretrained file. They
         are initialised, trained, and saved beside the pretrained ones.
@@ -41,7 +39,6 @@ class Encoder(nn.Module):
     """
 
     Config: ClassVar[type]
-    unit: ClassVar[str] = "video"
     modalities: ClassVar[tuple[str, ...]] = ("rgb",)
     new_params: ClassVar[str] = r"(^|/)adapter"
     text_params: ClassVar[str] = r"^text_"
@@ -65,6 +62,15 @@ class Encoder(nn.Module):
           options: an instance of Config.
         """
         return ""
+
+    @property
+    def unit(self) -> str:
+        """Either "video" or "episode"; the options may decide.
+
+        "video": the features of a video depend on it alone, so that they are made once and stored;
+        "episode": it runs inside the episode, with attention across its videos.
+        """
+        return "video"
 
     @property
     def width(self) -> int:

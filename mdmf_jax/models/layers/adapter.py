@@ -47,9 +47,11 @@ class BlockContext:
       block: number of the block from 0; in a loop over blocks a traced integer.
       blocks: number of blocks of the tower.
       call: sizes of the call, and whether it trains.
-      texts: text features that the encoder was given, [C, M, D] or None.
+      texts: in the image tower the text features that the encoder was given, [C, M, D]; in the
+        text tower which texts of a class are there, bool [C, M]; None where not given.
       norm1, norm2: LayerNorms before the attention and before the MLP.
-      attend: self-attention over the axis L.
+      attend: self-attention over the axis L, attend(tokens, causal=..., there=...); by default
+        as in the block, and to all tokens. `there` [..., L] says which may be looked at.
       mlp: the two dense layers.
     """
 
@@ -58,7 +60,7 @@ class BlockContext:
     call: TowerCall
     texts: jax.Array | None
     norm1: Callable[[jax.Array], jax.Array]
-    attend: Callable[[jax.Array], jax.Array]
+    attend: Callable[..., jax.Array]
     norm2: Callable[[jax.Array], jax.Array]
     mlp: Callable[..., jax.Array]
 
@@ -79,6 +81,16 @@ class Adapter(nn.Module):
     def before_attention(self, x: jax.Array, context: BlockContext) -> jax.Array:
         """The block's input [N, T, L, D], before its first LayerNorm."""
         return x
+
+    def around_attention(
+        self, x: jax.Array, attended: Callable[[jax.Array], jax.Array], context: BlockContext
+    ) -> jax.Array:
+        """The block's first half, from its input to the input of its second LayerNorm.
+
+        Args:
+          attended: the half as it is, x + attention(LayerNorm(x)), with the hooks inside.
+        """
+        return attended(x)
 
     def after_attention(self, y: jax.Array, context: BlockContext) -> jax.Array:
         """What the attention gave [N, T, L, D], before it is added to the block's input."""

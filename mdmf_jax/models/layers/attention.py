@@ -17,21 +17,26 @@ def attention(
     value: jax.Array,
     *,
     causal: bool = False,
+    there: jax.Array | None = None,
     implementation: str = "auto",
 ) -> jax.Array:
     """softmax(query key / sqrt(H)) value for each head. [N, L, heads, H] each, and the result.
 
-    Logits and softmax are float32 whatever the inputs are. There is no mask array; `causal`
-    forbids a look at later tokens.
+    Logits and softmax are float32 whatever the inputs are. `causal` forbids a look at later
+    tokens.
 
     Args:
+      there: which keys may be looked at [N, L], at least one in each row; all by default.
       implementation: "xla", "cudnn", or "auto": cuDNN where it works, XLA elsewhere. cuDNN
         takes half-precision inputs on recent CUDA devices only.
     """
     if implementation == "auto":
         implementation = "cudnn" if _suits_cudnn(query) and cudnn_works() else "xla"
     chosen = cast(Literal["xla", "cudnn"], implementation)  # which JAX checks
-    return jax.nn.dot_product_attention(query, key, value, is_causal=causal, implementation=chosen)
+    mask = None if there is None else there[:, None, None]  # [N, heads, L, keys]
+    return jax.nn.dot_product_attention(
+        query, key, value, mask=mask, is_causal=causal, implementation=chosen
+    )
 
 
 def _suits_cudnn(query: jax.Array) -> bool:

@@ -100,6 +100,29 @@ def test_a_hook_may_use_the_layers_of_its_block_again(params, options):
     assert error(jax.jit(partial(run, stack(Again, **options)))(params), x) < 1e-5
 
 
+@pytest.mark.parametrize("options", LOOPS, ids=["unrolled", "loops"])
+def test_an_adapter_may_replace_the_first_half_of_its_block(params, options):
+    class Replaces(Adapter):
+        def around_attention(self, x, attended, context):
+            y = context.norm1(x).swapaxes(1, 2)  # [N, L, T, D]
+            over_frames = context.attend(y, there=jnp.arange(3) < 2)
+            earlier = context.attend(y, causal=True)
+            x = attended(attended(x))
+            return x + over_frames.swapaxes(1, 2).at[:, 2].set(0) + 0.5 * earlier.swapaxes(1, 2)
+
+    x = exact(TOKENS)
+    for index in range(BLOCKS):
+        p = exact(params[str(index)])
+        y = layer_norm(p["layer_norm1"], x).swapaxes(1, 2)
+        over_frames = attend(p["self_attn"], y[:, :, :2], HEADS).swapaxes(1, 2)
+        earlier = attend(p["self_attn"], y, HEADS, causal=True).swapaxes(1, 2)
+        for _ in range(2):
+            x = x + attend(p["self_attn"], layer_norm(p["layer_norm1"], x), HEADS)
+        x = x + np.pad(over_frames, ((0, 0), (0, 1), (0, 0), (0, 0))) + 0.5 * earlier
+        x = x + mlp(p["mlp"], layer_norm(p["layer_norm2"], x))
+    assert error(jax.jit(partial(run, stack(Replaces, **options)))(params), x) < 1e-5
+
+
 class LowRank(Adapter):
     """Two thin matrices beside each kernel."""
 

@@ -52,8 +52,14 @@ class Attention(nn.Module):
 
     @nn.compact
     def __call__(
-        self, queries: jax.Array, tokens: jax.Array, beside: Beside | None = None
+        self,
+        queries: jax.Array,
+        tokens: jax.Array,
+        beside: Beside | None = None,
+        causal: bool | None = None,
+        there: jax.Array | None = None,
     ) -> jax.Array:
+        """`causal` and `there` [N, L] (see `attention`) for this call alone."""
         size, heads = self.config.hidden_size, self.config.num_attention_heads
         inward = nn.initializers.normal(size**-0.5)
         outward = nn.initializers.normal((2 * self.config.num_hidden_layers * size) ** -0.5)
@@ -67,7 +73,8 @@ class Attention(nn.Module):
             project("q_proj", queries),
             project("k_proj", tokens),
             project("v_proj", tokens),
-            causal=self.causal,
+            causal=self.causal if causal is None else causal,
+            there=there,
             implementation=self.implementation,
         )
         return dense("out_proj", size, outward, mixed.reshape(queries.shape))
@@ -142,7 +149,7 @@ class EncoderLayer(nn.Module):
             call,
             texts,
             norm1,
-            lambda tokens: _over_rows(lambda y: attend(y, y), tokens),
+            partial(_attend_over_rows, attend),
             norm2,
             mlp,
         )
@@ -163,18 +170,27 @@ class EncoderLayer(nn.Module):
         def beside(name, tokens):
             return _as_rows(adapter.beside_projection(name, grouped(tokens), context), tokens, call)
 
+        def attended(tokens):
+            rows = tokens.reshape(x.shape)
+            normed = context.norm1(rows)
+            found = rows + hook(adapter.after_attention, attend(normed, normed, beside))
+            return found.reshape(tokens.shape)
+
         x = hook(adapter.before_attention, x)
-        normed = context.norm1(x)
-        x = x + hook(adapter.after_attention, attend(normed, normed, beside))
+        x = hook(lambda tokens, context: adapter.around_attention(tokens, attended, context), x)
         normed = context.norm2(x)
         added = _as_rows(adapter.beside_mlp(grouped(normed), context), normed, call)
         return hook(adapter.after_block, x + context.mlp(normed, beside) + added)
 
 
-def _over_rows(function: Callable[[jax.Array], jax.Array], tokens: jax.Array) -> jax.Array:
-    """`function` of tokens [B, L, D], for tokens with any leading axes."""
+def _attend_over_rows(
+    attend: Attention, tokens: jax.Array, causal: bool | None = None, there: Any = None
+) -> jax.Array:
+    """Self-attention of tokens with any leading axes, [..., L, D]."""
     flat = tokens.reshape(-1, *tokens.shape[-2:])
-    return function(flat).reshape(tokens.shape)
+    if there is not None:
+        there = jnp.broadcast_to(there, tokens.shape[:-1]).reshape(flat.shape[:-1])
+    return attend(flat, flat, None, causal, there).reshape(tokens.shape)
 
 
 def _as_rows(added: Any, tokens: jax.Array, call: TowerCall) -> jax.Array:

@@ -74,12 +74,18 @@ class CLIPEncoder(Encoder):
         )
         self.text = CLIPText(
             self.sizes,
+            jnp.dtype(self.text_dtype),
             adapter_of=lambda block: self.adapter("text", block),
             streams=self.rngs,
         )
         # The towers keep no level of their own in the parameter tree.
         nn.share_scope(self, self.vision)
         nn.share_scope(self, self.text)
+
+    @property
+    def text_dtype(self) -> str:
+        """Of the text tower's computation."""
+        return "float32"
 
     @property
     def width(self) -> int:
@@ -115,7 +121,8 @@ class CLIPEncoder(Encoder):
         self, ids: jax.Array, mask: jax.Array | None = None, *, train: bool = False
     ) -> jax.Array:
         classes, several, length = ids.shape
-        found = self.text(ids.reshape(-1, length), TowerCall(several, train))
+        found = self.text(ids.reshape(-1, length), TowerCall(several, train), mask)
+        found = found.astype(jnp.promote_types(found.dtype, jnp.float32))
         return found.reshape(classes, several, -1)
 
     @nn.nowrap

@@ -58,7 +58,8 @@ class TextTransformer(nn.Module):
     """Token ids to the end token's final state. int [B, L] -> [B, hidden_size].
 
     Attention is causal, so what pads a text after its end token has no influence and needs no
-    mask. `blocks` holds further attributes of `EncoderLayers`.
+    mask, unless an adapter looks across texts. `blocks` holds further attributes of
+    `EncoderLayers`; `there` is what adapters are told of missing texts, see `BlockContext`.
     """
 
     config: TextConfig
@@ -66,10 +67,12 @@ class TextTransformer(nn.Module):
     blocks: Any = None
 
     @nn.compact
-    def __call__(self, ids: jax.Array, call: TowerCall = ALONE) -> jax.Array:
+    def __call__(
+        self, ids: jax.Array, call: TowerCall = ALONE, there: jax.Array | None = None
+    ) -> jax.Array:
         x = TextEmbeddings(self.config, self.dtype, name="embeddings")(ids)
         options = dict(self.blocks or {}) | {"causal": True, "dtype": self.dtype}
-        x, _ = Transformer(self.config, options, name="encoder")(x, None, call)
+        x, _ = Transformer(self.config, options, name="encoder")(x, there, call)
         x = layer_norm(self.config, self.dtype, "final_layer_norm")(x)
         return x[jnp.arange(len(x)), end_position(ids, self.config.eos_token_id)]
 
@@ -89,10 +92,12 @@ class CLIPText(nn.Module):
     streams: tuple[str, ...] = ()
 
     @nn.compact
-    def __call__(self, ids: jax.Array, call: TowerCall = ALONE) -> jax.Array:
+    def __call__(
+        self, ids: jax.Array, call: TowerCall = ALONE, there: jax.Array | None = None
+    ) -> jax.Array:
         text = self.config.text
         blocks = {"adapter_of": self.adapter_of, "streams": self.streams}
-        pooled = TextTransformer(text, self.dtype, blocks, name="text_model")(ids, call)
+        pooled = TextTransformer(text, self.dtype, blocks, name="text_model")(ids, call, there)
         return nn.Dense(
             self.config.projection_dim,
             use_bias=False,
