@@ -19,6 +19,7 @@ from mdmf_jax.models.methods.base import FewShotMethod, joined, parted
 from mdmf_jax.models.methods.output import EpisodeOutput
 from mdmf_jax.models.methods.registry import build_method
 from mdmf_jax.models.model_settings import ModelSettings
+from mdmf_jax.ops.prototypes import text_means
 from mdmf_jax.weights.overlay import divide, merged, overlay
 from mdmf_jax.weights.pretrained import Pretrained, load_pretrained
 
@@ -159,8 +160,8 @@ class FewShotModel:
         train: bool = False,
         rngs: Rngs = None,
     ) -> jax.Array:
-        """Text features of classes: int [C, M, L] -> [C, D], the mean over a class's texts; or
-        [C, M, D] if the method takes several, zeros where a class has fewer than M.
+        """Text features of classes: int [C, M, L] -> [C, D], the mean over a class's texts (see
+        `text_means`); or [C, M, D] if the method takes several, zeros where a class has fewer.
 
         Args:
           mask: which texts are there [C, M].
@@ -173,10 +174,7 @@ class FewShotModel:
         found = _apply(self.encoder, leaves, ids, mask, method="texts", **options)
         if self.method.several_texts:
             return found if mask is None else jnp.where(mask[..., None], found, 0)
-        if mask is None or found.shape[1] == 1:
-            return found.mean(axis=1)
-        shares = mask / mask.sum(axis=1, keepdims=True)
-        return (found * shares[..., None]).sum(axis=1)
+        return text_means(found, mask, normed=self.method.normed_texts)
 
     def episode(
         self,

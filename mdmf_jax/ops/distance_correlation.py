@@ -69,5 +69,5 @@ def video_mean(
       mask: which are there.
     """
     if mask is None:
-        return supports.mean((0, 1))
+        return jnp.mean(supports, axis=(0, 1))
     return jnp.einsum("wk,wkd->d", mask.astype(supports.dtype), supports) / mask.sum()

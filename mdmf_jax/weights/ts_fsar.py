@@ -86,7 +86,7 @@ def template(
     )
     query = {n: jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype) for n, x in made.items()}
     support = {n: jax.ShapeDtypeStruct((1, 1, *x.shape[1:]), x.dtype) for n, x in made.items()}
-    texts = jax.ShapeDtypeStruct((classes, 1, clip.projection_dim), jnp.float32)
+    texts = jax.ShapeDtypeStruct((classes, clip.projection_dim), jnp.float32)
 
     def init(support, query, texts):
         return TSFSAR(method).init(key, support, query, texts[:1], class_texts=texts)

@@ -15,7 +15,9 @@ from synth import state_dict, tensor
 from mdmf_jax.models.encoders.clip.config import CLIPConfig, TextConfig, VisionConfig
 from mdmf_jax.models.encoders.clip.text import CLIPText
 from mdmf_jax.models.encoders.ts_fsar import TSFSAREncoder
-from mdmf_jax.models.methods.ts_fsar import TSFSAR, TSFSARConfig, class_features
+from mdmf_jax.models.methods.ts_fsar import TSFSAR, TSFSARConfig
+from mdmf_jax.ops.prototypes import text_means
+from mdmf_jax.ops.similarity import unit
 from mdmf_jax.weights import huggingface, ts_fsar
 from mdmf_jax.weights.overlay import divide, merged
 from mdmf_jax.weights.table import to_params
@@ -41,7 +43,7 @@ class Model(NamedTuple):
     method: TSFSAR
     params: dict[str, Any]
     videos: jax.Array  # [N, T, S, S, 3], supports first, in the case's order
-    table: jax.Array  # [C, 1, D]
+    table: jax.Array  # [C, D]
 
 
 def clip_config(case: dict[str, Any]) -> CLIPConfig:
@@ -107,9 +109,9 @@ def _model(content, weights, expected, origin) -> Model:
     table = tensor(
         f"text_features_{mode}", (case[f"{mode}_classes"], case["projection"]), seed=seed
     )
-    arrays = (params, np.concatenate(videos).transpose(0, 1, 3, 4, 2), table[:, None])
+    arrays = (params, np.concatenate(videos).transpose(0, 1, 3, 4, 2), table)
     params, pixels, table = jax.tree.map(lambda x: jnp.asarray(x, precise), arrays)
-    return Model(TSFSAREncoder(options, clip), TSFSAR(method), params, pixels, table)
+    return Model(TSFSAREncoder(options, clip), TSFSAR(method), params, pixels, unit(table))
 
 
 def _forward(model: Model, episode, train: bool, params, videos):
@@ -161,7 +163,7 @@ def _episode(content, weights, expected, origin):
         run = jax.jit(lambda params, videos: pick(*_forward(model, episode, False, params, videos)))
         output, shown = run(model.params, model.videos)
         ours = shown | _eval_names(output, episode, len(episode.order))
-        ours["class_texts"] = class_features(model.table[episode.class_ids])
+        ours["class_texts"] = model.table[episode.class_ids]
     else:
         gradient = _gradient(model, episode, content, pick)
         (_, (output, shown)), gradients = gradient(*_divided(model.params))
@@ -246,10 +248,10 @@ def _start(content, weights, expected, origin):
     pretrained = {n: shapes["encoder"][n] for n in ("vision_model", "visual_projection")}
     rules = tuple(r for r in huggingface.RULES if not r.targets[0].startswith(("text", "logit")))
     pretrained = to_params(weights, rules, pretrained, origin=origin)
-    made = encoder.init(
-        jax.random.key(0), jnp.zeros((1, 1, *(case["image_size"],) * 2, 3)), method="from_pixels"
-    )["params"]
-    tree = {**made, **jax.tree.map(lambda x: jnp.asarray(x, precise), pretrained)}
+    side = case["image_size"]
+    pixels = jnp.zeros((1, case["frames"], side, side, 3))
+    new = jax.jit(lambda key: encoder.init(key, pixels, method="from_pixels"))(jax.random.key(0))
+    tree = new["params"] | jax.tree.map(lambda x: jnp.asarray(x, precise), pretrained)
     head = {n: {"kernel": jnp.zeros(x["kernel"].shape)} for n, x in shapes["head"].items()}
     tensors = ts_fsar.state_dict({"encoder": jax.jit(encoder.start)(tree), "head": head})
     ours, renamed = {}, {}
@@ -258,8 +260,6 @@ def _start(content, weights, expected, origin):
         fresh = f"{kind}/{name.removeprefix('init/')}"
         found = tensors[name.removeprefix("init/")]
         renamed[fresh], ours[fresh] = value, _same_signs(found, value)
-    for name, (low, high, deviation) in content["default_layers_min_max_std"].items():
-        pass
     return ours, renamed
 
 
@@ -298,7 +298,7 @@ def _text_bank(content, weights, expected, origin):
     params = jax.tree.map(lambda x: jnp.asarray(x, precise), params)
     found = module.apply({"params": params}, ids.reshape(-1, case["context"]))
     found = found.reshape(*mask.shape, -1)
-    return {"class_table": class_features(jnp.where(mask[..., None], found, 0))}, expected
+    return {"class_table": text_means(found, mask, normed=True)}, expected
 
 
 def _steps(content, weights, expected, origin):

@@ -35,6 +35,7 @@ class FewShotMethod(nn.Module):
       inductive: a query's answer does not depend on the other queries of the episode.
       several_texts: it takes all texts of a class, [W, M, D], with zeros for those that are not
         there; otherwise their mean, [W, D].
+      normed_texts: that mean is one of texts of norm 1, and has norm 1 itself.
     """
 
     Config: ClassVar[type]
@@ -45,6 +46,7 @@ class FewShotMethod(nn.Module):
     rngs: ClassVar[tuple[str, ...]] = ("dropout",)
     inductive: ClassVar[bool] = True
     several_texts: ClassVar[bool] = False
+    normed_texts: ClassVar[bool] = False
 
     @classmethod
     def check(cls, options: Any, sections: Mapping[str, Any], frames: int) -> None:

@@ -16,7 +16,7 @@ from mdmf_jax.ops.distance_correlation import frame_similarity, video_mean
 from mdmf_jax.ops.distillation import kl_divergence
 from mdmf_jax.ops.losses import class_cross_entropy, cross_entropy
 from mdmf_jax.ops.prototypes import class_means
-from mdmf_jax.ops.similarity import norm
+from mdmf_jax.ops.similarity import pairwise_cosine
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class TSFSAR(FewShotMethod):
     published: ClassVar[Mapping[str, Any]] = {"encoder.normalise": "clip"}
     own_encoder: ClassVar[str] = "ts_fsar"
     uses: ClassVar[tuple[str, ...]] = ("correlation", "class_tokens", "adapted_clip", "side_text")
-    several_texts: ClassVar[bool] = True
+    normed_texts: ClassVar[bool] = True
 
     config: TSFSARConfig = TSFSARConfig()
 
@@ -86,7 +86,7 @@ class TSFSAR(FewShotMethod):
         frames = similarity.shape[-1]
         matrix = self.generator(task, frames**2).reshape(-1, frames, frames)
         scores = jnp.einsum("qij,qwij->qw", matrix, similarity)
-        clip, side = self._text_logits(queries, class_features(text_features))
+        clip, side = self._text_logits(queries, text_features)
         found = {
             "frame_similarity": similarity,
             "matching_matrix": matrix,
@@ -101,11 +101,11 @@ class TSFSAR(FewShotMethod):
 
     def class_scores(self, support, query, text_features, class_texts, *, train: bool = False):
         """Scores of supports, class after class, then queries [W K + Q, C] for all classes."""
-        videos, table = joined(support, query), class_features(class_texts)
+        videos = joined(support, query)
         mean = self.drop(videos["correlation"].mean(axis=-2), train=train)
-        clip, side = self._text_logits(videos, table)
+        clip, side = self._text_logits(videos, class_texts)
         return {
-            "class_logits": self.classifier(mean, len(table)),
+            "class_logits": self.classifier(mean, len(class_texts)),
             "class_clip_logits": clip,
             "class_side_logits": side,
         }
@@ -141,8 +141,8 @@ class TSFSAR(FewShotMethod):
         """Scaled cosines of both features in the joint space with texts [C, D], [N, C] each."""
         c = self.config
         return (
-            c.clip_scale * unit(videos["adapted_clip"]) @ table.T,
-            c.side_scale * unit(videos["side_text"]) @ table.T,
+            c.clip_scale * pairwise_cosine(videos["adapted_clip"], table, epsilon=0.0),
+            c.side_scale * pairwise_cosine(videos["side_text"], table, epsilon=0.0),
         )
 
     def _fused(self, scores, clip, side):
@@ -160,17 +160,3 @@ class Matrix(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, size: int) -> jax.Array:
         return x @ self.param("kernel", torch_kernel, (x.shape[-1], size), jnp.float32)
-
-
-def unit(x: jax.Array) -> jax.Array:
-    """Vectors over the last axis with norm 1; zeros stay zeros."""
-    length = norm(x)[..., None]
-    return x / jnp.where(length > 0, length, 1)
-
-
-def class_features(texts: jax.Array) -> jax.Array:
-    """One feature of norm 1 for each class from those of its texts, [C, M, D] -> [C, D].
-
-    Each text counts the same, whatever its norm; zeros stand for texts that are not there.
-    """
-    return unit(unit(texts).sum(axis=1))
