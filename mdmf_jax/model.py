@@ -101,7 +101,19 @@ class FewShotModel:
         if self.encoder.reads:
             given = self.start if pretrained is None else pretrained
             made = overlay(made, given, self.encoder.new_params)
-        return {"encoder": self.encoder.start(made), "head": self._init_head(key)}
+        return {"encoder": self.encoder.start(made), "head": self.init_head(key)}
+
+    def init_head(self, key: jax.Array) -> Params:
+        """The method's parameters at step 0; needs no parameters of the encoder."""
+        # Parameters do not depend on the numbers of an episode's classes and videos.
+        query = {n: jnp.zeros((2, *x.shape), x.dtype) for n, x in self.feature_shapes.items()}
+        support = {name: x[:, None] for name, x in query.items()}
+        several = (1,) if self.method.several_texts else ()
+        classes = max(2, self.settings.train_classes)
+        texts = jnp.zeros((classes, *several, self.width))
+        ids = jnp.arange(2)
+        known = {"class_ids": ids, "class_texts": texts}
+        return _init(self.method, key, support, query, texts[ids], **known)
 
     @cached_property
     def shapes(self) -> Params:
@@ -276,17 +288,6 @@ class FewShotModel:
     def _leaves(self, encoder: Encoder) -> Params:
         """All parameters of an encoder as shapes."""
         return jax.eval_shape(lambda key: self._init_encoder(encoder, key), jax.random.key(0))
-
-    def _init_head(self, key: jax.Array) -> Params:
-        # Parameters do not depend on the numbers of an episode's classes and videos.
-        query = {n: jnp.zeros((2, *x.shape), x.dtype) for n, x in self.feature_shapes.items()}
-        support = {name: x[:, None] for name, x in query.items()}
-        several = (1,) if self.method.several_texts else ()
-        classes = max(2, self.settings.train_classes)
-        texts = jnp.zeros((classes, *several, self.width))
-        ids = jnp.arange(2)
-        known = {"class_ids": ids, "class_texts": texts}
-        return _init(self.method, key, support, query, texts[ids], **known)
 
 
 def _apply(module: nn.Module, params: Params, *arguments: Any, **options: Any) -> Any:
