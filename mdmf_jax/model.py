@@ -19,6 +19,7 @@ from mdmf_jax.models.methods.base import FewShotMethod, joined, parted
 from mdmf_jax.models.methods.output import EpisodeOutput
 from mdmf_jax.models.methods.registry import build_method
 from mdmf_jax.models.model_settings import ModelSettings
+from mdmf_jax.ops.prototypes import text_means
 from mdmf_jax.weights.overlay import divide, merged, overlay
 from mdmf_jax.weights.pretrained import Pretrained, load_pretrained
 
@@ -100,7 +101,19 @@ class FewShotModel:
         if self.encoder.reads:
             given = self.start if pretrained is None else pretrained
             made = overlay(made, given, self.encoder.new_params)
-        return {"encoder": self.encoder.start(made), "head": self._init_head(key)}
+        return {"encoder": self.encoder.start(made), "head": self.init_head(key)}
+
+    def init_head(self, key: jax.Array) -> Params:
+        """The method's parameters at step 0; needs no parameters of the encoder."""
+        # Parameters do not depend on the numbers of an episode's classes and videos.
+        query = {n: jnp.zeros((2, *x.shape), x.dtype) for n, x in self.feature_shapes.items()}
+        support = {name: x[:, None] for name, x in query.items()}
+        several = (1,) if self.method.several_texts else ()
+        classes = max(2, self.settings.train_classes)
+        texts = jnp.zeros((classes, *several, self.width))
+        ids = jnp.arange(2)
+        known = {"class_ids": ids, "class_texts": texts}
+        return _init(self.method, key, support, query, texts[ids], **known)
 
     @cached_property
     def shapes(self) -> Params:
@@ -159,8 +172,8 @@ class FewShotModel:
         train: bool = False,
         rngs: Rngs = None,
     ) -> jax.Array:
-        """Text features of classes: int [C, M, L] -> [C, D], the mean over a class's texts; or
-        [C, M, D] if the method takes several.
+        """Text features of classes: int [C, M, L] -> [C, D], the mean over a class's texts (see
+        `text_means`); or [C, M, D] if the method takes several, zeros where a class has fewer.
 
         Args:
           mask: which texts are there [C, M].
@@ -172,11 +185,8 @@ class FewShotModel:
         options: dict[str, Any] = {"train": train, "rngs": rngs}
         found = _apply(self.encoder, leaves, ids, mask, method="texts", **options)
         if self.method.several_texts:
-            return found
-        if mask is None or found.shape[1] == 1:
-            return found.mean(axis=1)
-        shares = mask / mask.sum(axis=1, keepdims=True)
-        return (found * shares[..., None]).sum(axis=1)
+            return found if mask is None else jnp.where(mask[..., None], found, 0)
+        return text_means(found, mask, normed=self.method.normed_texts)
 
     def episode(
         self,
@@ -278,17 +288,6 @@ class FewShotModel:
     def _leaves(self, encoder: Encoder) -> Params:
         """All parameters of an encoder as shapes."""
         return jax.eval_shape(lambda key: self._init_encoder(encoder, key), jax.random.key(0))
-
-    def _init_head(self, key: jax.Array) -> Params:
-        # Parameters do not depend on the numbers of an episode's classes and videos.
-        query = {n: jnp.zeros((2, *x.shape), x.dtype) for n, x in self.feature_shapes.items()}
-        support = {name: x[:, None] for name, x in query.items()}
-        several = (1,) if self.method.several_texts else ()
-        classes = max(2, self.settings.train_classes)
-        texts = jnp.zeros((classes, *several, self.width))
-        ids = jnp.arange(2)
-        known = {"class_ids": ids, "class_texts": texts}
-        return _init(self.method, key, support, query, texts[ids], **known)
 
 
 def _apply(module: nn.Module, params: Params, *arguments: Any, **options: Any) -> Any:

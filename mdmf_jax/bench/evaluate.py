@@ -66,8 +66,11 @@ def measure(
     """
     split = split or hmdb51_split()
     model = head_model(method, width, frames, 1)
-    params = jax.jit(model.init)(jax.random.key(0), model.start)["head"]
-    features = {"frames": random_features(split.num_videos, frames, width)}
+    params = jax.jit(model.init_head)(jax.random.key(0))
+    features = {
+        name: random_features(split.num_videos, *x.shape)
+        for name, x in sorted(model.feature_shapes.items())
+    }
     texts = random_features(len(split.folders), width, seed=1)
     evaluator = EpisodeEvaluator(model, device_mesh(1, devices=jax.devices()[:1]), CHUNK)
     measured = []

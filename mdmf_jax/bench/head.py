@@ -14,6 +14,7 @@ from mdmf_jax.bench.flops import TRAINING
 from mdmf_jax.bench.measurement import Measurement
 from mdmf_jax.bench.models import head_model
 from mdmf_jax.bench.timing import Program, compile_program, seconds_of, summarise
+from mdmf_jax.errors import ConfigError
 from mdmf_jax.model import FewShotModel
 
 
@@ -39,7 +40,7 @@ def measure(
       micro_batch: episodes whose gradient is computed at once; 0 for all.
 
     Raises:
-      ConfigError: no such method.
+      ConfigError: no such method, or one that reads other features than CLIP's of frames.
     """
     measured = []
     for shot in shots:
@@ -52,6 +53,8 @@ def _measure(
     name: str, task: Task, width: int, micro_batch: int, repeats: int
 ) -> list[Measurement]:
     model = head_model(name, width, task.frames, CLASSES)
+    if set(model.feature_shapes) != {"frames"}:
+        raise ConfigError(f"{name} reads features of its own encoder; measure `eval` or `train`")
     batch = random_batch(task, "frames", random_features, (width,))
     flops = head_flops(model, task)
     forward, arguments = _forward(model, batch)
@@ -77,7 +80,7 @@ def _measure(
 def _forward(model: FewShotModel, batch: dict) -> tuple[Program, tuple]:
     """Logits of all episodes [E, Q, W], as a program and its arguments."""
     table = random_features(CLASSES, model.width, seed=1)
-    params = {"head": jax.jit(model.init)(jax.random.key(0), model.start)["head"]}
+    params = {"head": jax.jit(model.init_head)(jax.random.key(0))}
 
     def logits(params, support, query, texts, keys):
         def episode(support, query, texts, key):

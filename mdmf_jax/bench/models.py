@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mdmf_jax.errors import ConfigError
 from mdmf_jax.model import FewShotModel
 from mdmf_jax.models.encoders.clip.config import (
     CLIPConfig,
@@ -14,9 +15,9 @@ from mdmf_jax.models.encoders.clip.config import (
     VisionConfig,
     from_huggingface,
 )
-from mdmf_jax.models.encoders.clip.encoder import CLIPEncoder
 from mdmf_jax.models.encoders.clip.published import published_config
-from mdmf_jax.models.encoders.clip.vision import CLIPVision
+from mdmf_jax.models.encoders.clip.vision import CLIPVision, known_feature
+from mdmf_jax.models.encoders.registry import encoder_class
 from mdmf_jax.models.methods import registry as methods
 from mdmf_jax.models.model_settings import ModelSettings
 from mdmf_jax.weights.huggingface import demo_clip_path
@@ -51,28 +52,56 @@ def random_model(
     """
     remat = bool(options.pop("remat", False))
     _, params = random_encoder(config, "float32")
-    settings = ModelSettings(
-        method=method,
-        head=methods.config_class(method)(),
-        encoder_name="clip",
-        encoder=CLIPEncoder.Config(normalise="clip", **options),
-        frames=frames,
-        train_classes=classes,
-        sections=methods.default_sections(method),
-    )
+    name = methods.method_class(method).own_encoder
+    settings = _settings(method, name, frames, classes, normalise="clip", **options)
     pretrained = Pretrained(config, jax.device_get(params), None)
     return FewShotModel(settings, pretrained, remat=remat, trained=lambda path: True)
 
 
 def head_model(method: str, width: int, frames: int, classes: int) -> FewShotModel:
-    """A method for features of size `width`; its encoder is the smallest there can be.
+    """A method for features of size `width`, on the smallest CLIP there can be.
+
+    A method that reads other features than CLIP's gets its own encoder, in the size of ViT-B/16
+    and without numbers.
 
     Raises:
-      ConfigError: no such method.
+      ConfigError: no such method, or one of its own encoder that has other features.
     """
+    cls = methods.method_class(method)
+    if not all(known_feature(name) for name in cls.uses):
+        return _own_model(method, cls.own_encoder, width, frames, classes)
     vision = VisionConfig(8, 8, 1, 1, image_size=8, patch_size=8)
     config = CLIPConfig(vision, TextConfig(8, 8, 1, 1), width)
-    return random_model(method, config, frames, classes)
+    _, params = random_encoder(config, "float32")
+    settings = _settings(method, "clip", frames, classes, normalise="clip")
+    return FewShotModel(settings, Pretrained(config, jax.device_get(params), None))
+
+
+def _own_model(method: str, encoder: str, width: int, frames: int, classes: int) -> FewShotModel:
+    config = published_config("vit_b16")
+    if width != config.projection_dim:
+        raise ConfigError(
+            f"{method} is measured with texts of {config.projection_dim}, not of {width}"
+        )
+    side = config.vision.image_size
+    pixels = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+    params = jax.eval_shape(CLIPVision(config).init, jax.random.key(0), pixels)["params"]
+    settings = _settings(method, encoder, frames, classes)
+    return FewShotModel(settings, Pretrained(config, params, None))
+
+
+def _settings(
+    method: str, encoder: str, frames: int, classes: int, **options: Any
+) -> ModelSettings:
+    return ModelSettings(
+        method=method,
+        head=methods.config_class(method)(),
+        encoder_name=encoder,
+        encoder=encoder_class(encoder).Config(**options),
+        frames=frames,
+        train_classes=classes,
+        sections=methods.default_sections(method),
+    )
 
 
 def random_frames(*shape: int, seed: int = 0) -> np.ndarray:

@@ -18,6 +18,7 @@ Watch = Callable[[Mapping[str, np.ndarray]], None]
 
 _FEWEST_CLASSES = 8  # the table of class texts is filled up to a power of two
 _VIDEOS = 256  # whose prompt scores are computed at once
+_CACHE = 16 * 2**20  # bytes of outputs that a CPU matches at once, about what its caches hold
 
 
 class EpisodeEvaluator:
@@ -62,6 +63,12 @@ class EpisodeEvaluator:
                 asked = jax.tree.map(lambda x: x[query], queries)
                 return match_stage(params, gathered, asked, texts)[0].argmax(-1)
 
+            one = _row_bytes(supports) * support[0].size + _row_bytes(queries) * query[0].size
+            together = max(1, _CACHE // one)
+            if jax.default_backend() == "cpu" and parts == 1 and together < len(query):
+                # Outputs that leave the caches are read again from memory, several times slower.
+                each = (support, query, texts)
+                return jax.lax.map(lambda row: match(*row), each, batch_size=together)
             return jax.vmap(match)(support, query, texts)
 
         self._scores = jax.jit(model.stage("class_text_logits"))
@@ -164,6 +171,11 @@ def _parts(arrays: Any, size: int) -> Iterator[Any]:
     for start in range(0, count, size):
         rows = np.minimum(np.arange(start, start + size), count - 1)
         yield jax.tree.map(lambda x: x[rows], arrays)  # noqa: B023
+
+
+def _row_bytes(table: Any) -> int:
+    """Bytes of one row of a tree [N, ...]."""
+    return sum(x.dtype.itemsize * x[0].size for x in jax.tree.leaves(table))
 
 
 def _count(arrays: Any) -> int:

@@ -15,6 +15,12 @@ def norm(x: Float[AnyArray, "*batch D"]) -> Float[Array, "*batch"]:
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, squared, 1.0)), 0.0)
 
 
+def unit(x: Float[AnyArray, "*batch D"]) -> Float[Array, "*batch D"]:
+    """Vectors over the last axis with norm 1; zero vectors stay as they are."""
+    length = norm(x)[..., None]
+    return x / jnp.where(length > 0, length, 1)
+
+
 def cosine(
     x: Float[AnyArray, "*#batch D"], y: Float[AnyArray, "*#batch D"], epsilon: float = EPSILON
 ) -> Float[Array, "*#batch"]:

@@ -33,7 +33,9 @@ class FewShotMethod(nn.Module):
       uses: names of the features that it reads.
       rngs: random streams that it draws from in training.
       inductive: a query's answer does not depend on the other queries of the episode.
-      several_texts: it takes all texts of a class, [W, M, D]; otherwise their mean, [W, D].
+      several_texts: it takes all texts of a class, [W, M, D], with zeros for those that are not
+        there; otherwise their mean, [W, D].
+      normed_texts: that mean is one of texts of norm 1, and has norm 1 itself.
     """
 
     Config: ClassVar[type]
@@ -44,6 +46,7 @@ class FewShotMethod(nn.Module):
     rngs: ClassVar[tuple[str, ...]] = ("dropout",)
     inductive: ClassVar[bool] = True
     several_texts: ClassVar[bool] = False
+    normed_texts: ClassVar[bool] = False
 
     @classmethod
     def check(cls, options: Any, sections: Mapping[str, Any], frames: int) -> None:
@@ -115,7 +118,9 @@ class FewShotMethod(nn.Module):
         )
         diagnostics |= seen | matched
         if class_texts is not None:
-            diagnostics |= self.class_scores(support, query, text_features, class_texts)
+            diagnostics |= self.class_scores(
+                support, query, text_features, class_texts, train=train
+            )
         losses = {}
         if query_labels is not None:
             losses = self.losses(logits, diagnostics, query_labels, class_ids)
@@ -158,7 +163,9 @@ class FewShotMethod(nn.Module):
         """Logits [Q, W] and diagnostics, from trees [W, K, ...], [Q, ...] and texts [W, D]."""
         raise TypeError(f"{type(self).__name__} has no match")
 
-    def class_scores(self, support, query, text_features, class_texts) -> dict[str, Any]:
+    def class_scores(
+        self, support, query, text_features, class_texts, *, train: bool = False
+    ) -> dict[str, Any]:
         """Diagnostics for the image-text class loss; nothing for methods without one."""
         return {}
 

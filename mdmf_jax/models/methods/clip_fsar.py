@@ -101,7 +101,7 @@ class CLIPFSAR(FewShotMethod):
             logits = self._test_logits(distance, text_logits, tokens.shape[-2])
         return logits, {"distance": distance, "text_logits": text_logits}
 
-    def class_scores(self, support, query, text_features, class_texts):
+    def class_scores(self, support, query, text_features, class_texts, *, train: bool = False):
         """Image-text logits of supports, class after class, then queries [W K + Q, C]."""
         means = joined(support, query)["frames"].mean(axis=-2)
         return {"class_logits": pairwise_cosine(means, class_texts) * self.scale[0]}

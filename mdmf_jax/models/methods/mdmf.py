@@ -189,7 +189,7 @@ class MDMF(FewShotMethod):
             diagnostics[f"{view}_distance"] = distance  # [Q, W]
         return -sum(distances), diagnostics
 
-    def class_scores(self, support, query, text_features, class_texts):
+    def class_scores(self, support, query, text_features, class_texts, *, train: bool = False):
         """Frames that agree best with their text, and image-text logits [W K + Q, C]."""
         support, query = support["frames"], query["frames"]
         kept = self._kept(query)
