@@ -63,7 +63,7 @@ class TaskAdapterOptions(CLIPOptions):
     )
     task_adapter_start: Literal["zero", "default"] = setting(
         "zero",
-        'last layer of the task adapter at the start: "zero", or "default": at random, as published',
+        'last layer of the task adapter at the start: "zero"; "default": at random, as published',
         reference="default",
         affects="result",
     )
