@@ -86,6 +86,11 @@ class FewShotModel:
         """D of text features."""
         return self.encoder.width
 
+    @property
+    def inductive(self) -> bool:
+        """Whether a query's answer does not depend on the other queries of the episode."""
+        return self.encoder.inductive and self.method.inductive
+
     def init(self, key: jax.Array, pretrained: Params | None = None) -> Params:
         """Parameters at step 0: all leaves at random, the pretrained ones laid over them.
 
@@ -160,7 +165,7 @@ class FewShotModel:
         rngs: Rngs = None,
     ) -> jax.Array:
         """Text features of classes: int [C, M, L] -> [C, D], the mean over a class's texts; or
-        [C, M, D] if the method takes several.
+        [C, M, D] if the method takes several, zeros where a class has fewer than M.
 
         Args:
           mask: which texts are there [C, M].
@@ -172,7 +177,7 @@ class FewShotModel:
         options: dict[str, Any] = {"train": train, "rngs": rngs}
         found = _apply(self.encoder, leaves, ids, mask, method="texts", **options)
         if self.method.several_texts:
-            return found
+            return found if mask is None else jnp.where(mask[..., None], found, 0)
         if mask is None or found.shape[1] == 1:
             return found.mean(axis=1)
         shares = mask / mask.sum(axis=1, keepdims=True)

@@ -189,6 +189,10 @@ class TaskAdapterEncoder(CLIPEncoder):
         return "video" if alone else "episode"
 
     @property
+    def inductive(self) -> bool:
+        return self.unit == "video" or self.options.task_attention != "both"
+
+    @property
     def text_dtype(self) -> str:
         return "float16" if self.options.half_texts else "float32"
 

@@ -59,6 +59,10 @@ class TaskAdapterPP(FewShotMethod):
 
     config: TaskAdapterConfig = TaskAdapterConfig()
 
+    @property
+    def inductive(self) -> bool:
+        return self.config.query_group == "each" and self.config.orientation == "correct"
+
     @classmethod
     def check(cls, options: Any, sections: Mapping[str, Any], frames: int) -> None:
         if frames < 2:
