@@ -87,6 +87,11 @@ class FewShotModel:
         """D of text features."""
         return self.encoder.width
 
+    @property
+    def inductive(self) -> bool:
+        """Whether a query's answer does not depend on the other queries of the episode."""
+        return self.encoder.inductive and self.method.inductive
+
     def init(self, key: jax.Array, pretrained: Params | None = None) -> Params:
         """Parameters at step 0: all leaves at random, the pretrained ones laid over them.
 

@@ -58,6 +58,11 @@ def pretrained(path: files.Name, method: str = "otam", encoder: files.Name | Non
             f"{path}: its encoder {found.config.encoder_name} sees whole episodes, not single "
             "videos; test it with `mdmf eval`"
         )
+    if not restored.model.inductive:
+        raise ConfigError(
+            f"{path}: with its settings of {found.config.method} the answer to a video depends on "
+            "what else is asked; test it with `mdmf eval`, or train with the variant corrected"
+        )
     return Model(
         settings_of_run(found.config, found.train_classes), restored.model, restored.params
     )

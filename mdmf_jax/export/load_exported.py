@@ -136,8 +136,8 @@ class ExportedModel:
         if not self.classes:
             raise ExportError("no classes are known yet; call learn")
         features, head, support = self._leaves(clips), self._params["head"], self._support
-        width = self.manifest["text_width"]
-        texts = np.zeros((len(features[0]), width), np.float32)  # for methods that choose none
+        width = support["texts"].shape[1:]  # of a class: [D], or [M, D] for several texts
+        texts = np.zeros((len(features[0]), *width), np.float32)  # for methods that choose none
         if "scores" in self._programs:
             scores = _in_batches(
                 lambda part: self._programs["scores"](head, part, support["texts"]), features

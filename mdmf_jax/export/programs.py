@@ -28,7 +28,7 @@ _LIMITS = [f"2*k*w <= {2 * MOST_SUPPORTS}", *(f"{n}*w <= {2 * MOST_SUPPORTS}" fo
 Spec = jax.ShapeDtypeStruct
 
 
-def programs_of(model: FewShotModel, with_texts: bool) -> dict[str, bytes]:
+def programs_of(model: FewShotModel, with_texts: bool, texts: int = 1) -> dict[str, bytes]:
     """The programs by name, serialised; the first argument of each is a tree of parameters.
 
     A video is a tuple of its modalities, in the order of their names, and features are a tuple
@@ -40,6 +40,9 @@ def programs_of(model: FewShotModel, with_texts: bool) -> dict[str, bytes]:
     * supports, queries: features [n, ...], texts [n, D] -> leaves [n, ...].
     * match: leaves [w, k, ...], leaves [n, ...], texts [w, D], mask [w, k] -> logits [n, w].
 
+    Args:
+      texts: M, texts of a class, for methods that take several: [w, M, D] in the place of [w, D].
+
     Raises:
       ConfigError: an installation of jax without the package flatbuffers, or an encoder that
         sees whole episodes.
@@ -48,7 +51,7 @@ def programs_of(model: FewShotModel, with_texts: bool) -> dict[str, bytes]:
         raise ConfigError(
             f"the encoder {model.settings.encoder_name} sees whole episodes and cannot be exported"
         )
-    functions = _encoders(model, with_texts) | _head(model)
+    functions = _encoders(model, with_texts) | _head(model, texts)
     return {name: _serialised(*parts) for name, parts in functions.items()}
 
 
@@ -104,9 +107,10 @@ def _encoders(model: FewShotModel, with_texts: bool) -> dict[str, tuple]:
     return functions
 
 
-def _head(model: FewShotModel) -> dict[str, tuple]:
+def _head(model: FewShotModel, several: int) -> dict[str, tuple]:
     """Stages of the method."""
-    head, width = {"head": model.shapes["head"]}, model.width
+    head = {"head": model.shapes["head"]}
+    width = (several, model.width) if model.method.several_texts else (model.width,)
     names = sorted(model.feature_shapes)
 
     def stage(name):
@@ -175,5 +179,5 @@ def _flat(function: Callable) -> Callable:
     return lambda *arguments: tuple(jax.tree.leaves(function(*arguments)))
 
 
-def _texts(count: Any, width: int) -> Spec:
-    return Spec((count, width), jnp.float32)
+def _texts(count: Any, width: tuple[int, ...]) -> Spec:
+    return Spec((count, *width), jnp.float32)

@@ -67,7 +67,9 @@ def export_model(
             f"{len(classes)} classes of up to {max(support.counts)} videos are {count} in an "
             f"exported model, which takes {MOST_SUPPORTS}; fit fewer videos a class"
         )
-    programs = programs_of(model.few_shot, with_texts=not classes)
+    takes_several = model.few_shot.method.several_texts  # texts [W, M, D]
+    several = support.texts.shape[1] if support and takes_several else 1
+    programs = programs_of(model.few_shot, with_texts=not classes, texts=several)
     with files.whole_folder(folder, ConfigError) as temporary:
         for name, data in programs.items():
             (temporary / f"{name}.jaxexport").write_bytes(data)

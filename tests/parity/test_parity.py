@@ -13,14 +13,21 @@ import check  # noqa: E402
 import mdmf_case  # noqa: E402
 
 pytestmark = pytest.mark.optimised
-CASES = check.find_cases([HERE / "heads", HERE / "mdmf"])
+CASES = check.find_cases([HERE / "heads", HERE / "mdmf", HERE / "task_adapter_pp"])
+# Of the larger kinds these are quick; the others are slow tests.
+QUICK = {"task_adapter_pp": ("eval_5way_1shot", "train_corrected_5way_1shot")}
 
 
 def test_cases_are_found():
     assert len(CASES) >= 28
 
 
-@pytest.mark.parametrize("settings", CASES, ids=lambda path: path.stem)
+def marked(path):
+    slow = path.stem not in QUICK.get(path.parent.name, (path.stem,))
+    return pytest.param(path, marks=pytest.mark.slow if slow else ())
+
+
+@pytest.mark.parametrize("settings", map(marked, CASES), ids=lambda path: path.stem)
 def test_agrees_with_the_published_code(settings):
     rows = list(check.check(settings))
     assert rows

@@ -73,6 +73,11 @@ class Encoder(nn.Module):
         return "video"
 
     @property
+    def inductive(self) -> bool:
+        """Whether no query of an episode changes the features of another one."""
+        return True
+
+    @property
     def width(self) -> int:
         """D of the frame and text features."""
         raise TypeError(f"{type(self).__name__} does not say its width")

@@ -5,10 +5,12 @@ from typing import Any
 from mdmf_jax.errors import ConfigError
 from mdmf_jax.models.encoders.base import Encoder
 from mdmf_jax.models.encoders.clip.encoder import CLIPEncoder
+from mdmf_jax.models.encoders.task_adapter_pp import TaskAdapterEncoder
 from mdmf_jax.models.encoders.ts_fsar import TSFSAREncoder
 
 ENCODERS: dict[str, type[Encoder]] = {
     "clip": CLIPEncoder,
+    "task_adapter_pp": TaskAdapterEncoder,
     "ts_fsar": TSFSAREncoder,
 }
 

@@ -34,9 +34,12 @@ def attention(
         implementation = "cudnn" if _suits_cudnn(query) and cudnn_works() else "xla"
     chosen = cast(Literal["xla", "cudnn"], implementation)  # which JAX checks
     mask = None if there is None else there[:, None, None]  # [N, heads, L, keys]
+    dtype = query.dtype
+    if dtype == jnp.float16 and chosen == "xla":  # whose CPU has no such products
+        query, key, value = (x.astype(jnp.float32) for x in (query, key, value))
     return jax.nn.dot_product_attention(
         query, key, value, mask=mask, is_causal=causal, implementation=chosen
-    )
+    ).astype(dtype)
 
 
 def _suits_cudnn(query: jax.Array) -> bool:

@@ -32,7 +32,6 @@ class FewShotMethod(nn.Module):
       own_encoder: the encoder that a config of this method has, unless it names another.
       uses: names of the features that it reads.
       rngs: random streams that it draws from in training.
-      inductive: a query's answer does not depend on the other queries of the episode.
       several_texts: it takes all texts of a class, [W, M, D], with zeros for those that are not
         there; otherwise their mean, [W, D].
       normed_texts: that mean is one of texts of norm 1, and has norm 1 itself.
@@ -44,7 +43,6 @@ class FewShotMethod(nn.Module):
     own_encoder: ClassVar[str] = "clip"
     uses: ClassVar[tuple[str, ...]] = ("frames",)
     rngs: ClassVar[tuple[str, ...]] = ("dropout",)
-    inductive: ClassVar[bool] = True
     several_texts: ClassVar[bool] = False
     normed_texts: ClassVar[bool] = False
 
@@ -56,6 +54,11 @@ class FewShotMethod(nn.Module):
           options: an instance of Config.
           sections: instances of the classes in `sections`.
         """
+
+    @property
+    def inductive(self) -> bool:
+        """Whether a query's answer does not depend on the other queries of the episode."""
+        return True
 
     @property
     def needs_texts(self) -> bool:

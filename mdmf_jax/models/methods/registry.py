@@ -11,6 +11,7 @@ from mdmf_jax.models.methods.mdmf import MDMF
 from mdmf_jax.models.methods.mean_pool import MeanPool
 from mdmf_jax.models.methods.otam import OTAM
 from mdmf_jax.models.methods.segment_transformer import SegmentTransformer
+from mdmf_jax.models.methods.task_adapter_pp import TaskAdapterPP
 from mdmf_jax.models.methods.trx import TRX
 from mdmf_jax.models.methods.ts_fsar import TSFSAR
 from mdmf_jax.models.methods.zero_shot import ZeroShot
@@ -22,6 +23,7 @@ METHODS: dict[str, type[FewShotMethod]] = {
     "mean_pool": MeanPool,
     "otam": OTAM,
     "segment_transformer": SegmentTransformer,
+    "task_adapter_pp": TaskAdapterPP,
     "trx": TRX,
     "ts_fsar": TSFSAR,
     "zero_shot": ZeroShot,

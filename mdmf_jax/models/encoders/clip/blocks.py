@@ -69,6 +69,9 @@ class Attention(nn.Module):
             y = dense(name, size, inward, x)
             return y.reshape(*y.shape[:-1], heads, size // heads)  # [N, L, heads, D / heads]
 
+        if queries.shape[-2] == tokens.shape[-2] == 1 and not self.is_initializing():
+            # A single token looks at itself alone, whatever its query and key are.
+            return dense("out_proj", size, outward, dense("v_proj", size, inward, tokens))
         mixed = attention(
             project("q_proj", queries),
             project("k_proj", tokens),
