@@ -13,7 +13,7 @@ import check  # noqa: E402
 import mdmf_case  # noqa: E402
 
 pytestmark = pytest.mark.optimised
-CASES = check.find_cases([HERE / "heads", HERE / "mdmf"])
+CASES = check.find_cases([HERE / "heads", HERE / "mdmf", HERE / "d2st_adapter"])
 
 
 def test_cases_are_found():
@@ -53,8 +53,9 @@ def test_a_resnet_may_be_further_off(case, factor):
     assert check.tolerance_factor(case) == factor
 
 
-def test_the_biases_of_an_attention_share_a_scale():
-    names = ["grad/pool.q_proj.bias", "grad/pool.k_proj.bias", "grad/pool.v_proj.bias"]
+@pytest.mark.parametrize("name", ["{}_proj", "proj_{}"])
+def test_the_biases_of_an_attention_share_a_scale(name):
+    names = [f"grad/pool.{name.format(letter)}.bias" for letter in "qkv"]
     expected = dict(zip(names, np.array([[2e-3], [1e-7], [-5e-2]]), strict=True))
     expected |= {"grad/pool.k_proj.weight": np.array([3.0, -7.0]), "grad/q.bias": np.array([9.0])}
     assert [check.scale(name, expected) for name in expected] == [5e-2, 5e-2, 5e-2, 7, 9]
