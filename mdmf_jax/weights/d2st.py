@@ -1,7 +1,8 @@
 """State dictionaries of the published D2ST-Adapter code -> this package's parameters, and back.
 
-The published model is one module `model`: CLIP's image tower without its projection, and in it
-the adapters (`Adapter`) and the classifier of the training classes, if it has one.
+The published model is one module `model`: CLIP's image tower without its projection, or a ResNet
+cut into stages; in it the adapters (`Adapter`) and the classifier of the training classes, if it
+has one.
 """
 
 from collections.abc import Mapping
@@ -13,9 +14,11 @@ import numpy as np
 from mdmf_jax.models.encoders.base import Encoder
 from mdmf_jax.models.encoders.clip.config import CLIPConfig
 from mdmf_jax.models.encoders.d2st import D2STEncoder
+from mdmf_jax.models.encoders.d2st_resnet import D2STResNetEncoder
 from mdmf_jax.models.encoders.options import EncoderOptions
+from mdmf_jax.models.encoders.resnet import ResNetSizes
 from mdmf_jax.models.methods.d2st import D2STConfig
-from mdmf_jax.weights import openai
+from mdmf_jax.weights import openai, torchvision
 from mdmf_jax.weights.layers import dense_rules, norm_rules
 from mdmf_jax.weights.table import Ignored, Rule, Transform, keep, rule, to_params, to_tensors
 from mdmf_jax.weights.table import transpose as transposed
@@ -93,6 +96,26 @@ VIT_RULES: tuple[Rule, ...] = (
 )
 
 
+_STAGES = (f"{PREFIX}stage1.4", *(f"{PREFIX}stage{number}" for number in (2, 3, 4)))
+RESNET_RULES: tuple[Rule, ...] = (
+    *torchvision.stem_rules(f"{PREFIX}stage1.0", f"{PREFIX}stage1.1", "encoder/"),
+    *(
+        entry
+        for number, stage in enumerate(_STAGES, 1)
+        for entry in (
+            *torchvision.stage_rules(stage, f"encoder/layer{number}"),
+            *adapter_rules(
+                f"{PREFIX}Adapter_{number}", f"encoder/adapter{number}", convolutions=True
+            ),
+        )
+    ),
+    *CLASSIFIER_RULES,
+)
+_COUNTERS = torchvision.counters(
+    (f"{PREFIX}stage1.1", *(n for stage in _STAGES for n in torchvision.block_norms(stage)))
+)
+
+
 def encoder_shapes(encoder: Encoder, frames: int) -> dict[str, Any]:
     """Parameters of an encoder as shapes; allocates nothing."""
 
@@ -144,10 +167,47 @@ def load_state_dict(
     module = D2STEncoder(encoder or D2STEncoder.Config(), clip)
     embedding = named.get(f"{PREFIX}temporal_embedding")
     frames = 8 if embedding is None or embedding.ndim != 3 else embedding.shape[1]
-    return load(named, VIT_RULES, module, method, frames=frames, origin=origin)
+    return _load(named, VIT_RULES, module, method, frames=frames, origin=origin)
 
 
-def load(
+def resnet_sizes(tensors: Mapping[str, np.ndarray], *, origin: str) -> ResNetSizes:
+    """Sizes of the ResNet in a state dictionary, read off the shapes.
+
+    Raises:
+      WeightsError: a tensor that tells a size is missing.
+    """
+    return torchvision.sizes_from_tensors(tensors, f"{PREFIX}stage1.0", _STAGES, origin=origin)
+
+
+def load_resnet_state_dict(
+    tensors: Mapping[str, np.ndarray],
+    sizes: ResNetSizes | None = None,
+    encoder: EncoderOptions | None = None,
+    method: D2STConfig | None = None,
+    *,
+    frames: int = 8,
+    origin: str = "state dictionary",
+) -> dict[str, Any]:
+    """Parameters {"encoder", "head"} from a state dictionary of D2ST-Adapter with a ResNet.
+
+    Args:
+      sizes: of the ResNet; None reads them off the shapes.
+      encoder: options of the encoder "d2st_resnet", the published ones by default.
+      frames: T, which published windows have to fit.
+      tensors, method, origin: see `load_state_dict`.
+
+    Raises:
+      WeightsError, ConfigError: as `load_state_dict`.
+    """
+    named = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    sizes = sizes or resnet_sizes(named, origin=origin)
+    module = D2STResNetEncoder(encoder or D2STResNetEncoder.Config(), sizes)
+    return _load(
+        named, RESNET_RULES, module, method, frames=frames, ignored=_COUNTERS, origin=origin
+    )
+
+
+def _load(
     named: Mapping[str, np.ndarray],
     rules: tuple[Rule, ...],
     module: Encoder,
@@ -172,9 +232,9 @@ def _classes(named: Mapping[str, np.ndarray]) -> int:
 
 
 def state_dict(params: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The state dictionary of the published code's ViT.
+    """The state dictionary of the published code, without BatchNorm's counters.
 
     Raises:
       WeightsError: a parameter has no place in it.
     """
-    return to_tensors(params, VIT_RULES)
+    return to_tensors(params, RESNET_RULES if "stem" in params["encoder"] else VIT_RULES)

@@ -121,7 +121,8 @@ def find_cases(folders: list[Path]) -> list[Path]:
 def case_module(content: Mapping) -> str | None:
     """Name of the module in this folder that runs a case: `run(settings)` -> (ours, expected).
 
-    It may have TOLERANCES of its own, or `tolerances(settings)`; a ResNet's are ten times as large, unless they are for it.
+    It may have TOLERANCES of its own, or `tolerances(content)` for the case; a ResNet's are ten
+    times as large.
     """
     keys = content.keys()
     if "method" in keys:

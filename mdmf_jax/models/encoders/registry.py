@@ -6,10 +6,12 @@ from mdmf_jax.errors import ConfigError
 from mdmf_jax.models.encoders.base import Encoder
 from mdmf_jax.models.encoders.clip.encoder import CLIPEncoder
 from mdmf_jax.models.encoders.d2st import D2STEncoder
+from mdmf_jax.models.encoders.d2st_resnet import D2STResNetEncoder
 
 ENCODERS: dict[str, type[Encoder]] = {
     "clip": CLIPEncoder,
     "d2st": D2STEncoder,
+    "d2st_resnet": D2STResNetEncoder,
 }
 
 
