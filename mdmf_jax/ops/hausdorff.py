@@ -23,4 +23,5 @@ def frame_distances(
 
 def hausdorff(distances: Float[AnyArray, "*batch S T"]) -> Float[Array, "*batch"]:
     """Each row's least distance and each column's, all summed (not averaged)."""
+    distances = jnp.asarray(distances)
     return distances.min(axis=-1).sum(-1) + distances.min(axis=-2).sum(-1)

@@ -156,7 +156,7 @@ def _whole(settings: Path, content: Mapping, expected: dict[str, Any]) -> dict[s
     query = frames(episode.query_ids, "target_set", content)
     videos = precise(np.concatenate([support, query]))
 
-    def forward(params):
+    def forward(params, videos):
         found, kept = encoder.apply(
             {"params": params["encoder"]},
             videos,
@@ -168,8 +168,8 @@ def _whole(settings: Path, content: Mapping, expected: dict[str, Any]) -> dict[s
         return output.losses["total"], (output, found, kept["intermediates"])
 
     if case["mode"] == "eval":
-        return _by_case_names(case, episode, *jax.jit(forward)(params)[1])
-    (_, outputs), gradients = jax.jit(jax.value_and_grad(forward, has_aux=True))(params)
+        return _by_case_names(case, episode, *jax.jit(forward)(params, videos)[1])
+    (_, outputs), gradients = jax.jit(jax.value_and_grad(forward, has_aux=True))(params, videos)
     ours = _by_case_names(case, episode, *outputs)
     ours |= {f"grad/{name}": x for name, x in d2st.state_dict(gradients).items()}
     add_norms(ours, content, expected)
@@ -180,7 +180,7 @@ def match(method: D2STConfig, head: Any, features: jax.Array, episode: Episode, 
     """The method's output from the frame features of all videos."""
     count = len(episode.support_ids)
     supports = features[:count][episode.order]
-    return D2ST(method).apply(
+    output: Any = D2ST(method).apply(
         {"params": head},
         {"frames": supports.reshape(episode.way, -1, *features.shape[1:])},
         {"frames": features[count:]},
@@ -190,6 +190,7 @@ def match(method: D2STConfig, head: Any, features: jax.Array, episode: Episode, 
         class_texts=jnp.zeros((case["num_train_classes"], 1)),
         train=case["mode"] == "train",
     )
+    return output
 
 
 def _by_case_names(case: Mapping, episode: Episode, output, found, kept) -> dict[str, Any]:

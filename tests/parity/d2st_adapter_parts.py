@@ -22,7 +22,7 @@ def precise(tree: Any) -> Any:
     return jax.tree.map(lambda x: jnp.asarray(x, jnp.result_type(float)), tree)
 
 
-def grid_sample(content: Mapping, expected: Mapping) -> dict[str, Any]:
+def grid_sample(content: Mapping, expected: dict[str, Any]) -> dict[str, Any]:
     case, seed = content["case"], content["seed"]
     volume = tensor("volume", case["volume"], seed=seed)
     cotangent = tensor("cotangent", expected["samples"].shape, seed=seed)
@@ -38,7 +38,7 @@ def deformable(options: Mapping) -> Deformable:
     return Deformable(Window(*three), options["heads"], options["groups"])
 
 
-def attention(content: Mapping, expected: Mapping) -> dict[str, Any]:
+def attention(content: Mapping, expected: dict[str, Any]) -> dict[str, Any]:
     """One deformable attention with the gradients of its input and parameters."""
     case, seed = content["case"], content["seed"]
     sizes = tuple(case[name] for name in ("frames", "height", "width"))

@@ -47,7 +47,8 @@ class Stem(nn.Module):
     def __call__(self, pixels: jax.Array) -> jax.Array:
         x = pixels.astype(self.dtype)
         x = conv_norm(x, self.features, 7, ("conv1", "bn1"), stride=2, dtype=self.dtype)
-        return nn.max_pool(nn.relu(x), (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+        x = jnp.pad(nn.relu(x), ((0, 0), (1, 1), (1, 1), (0, 0)))  # nothing is below zero
+        return nn.max_pool(x, (3, 3), strides=(2, 2))
 
 
 class Block(nn.Module):
