@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from mdmf_jax.errors import ConfigError
 from mdmf_jax.weights.huggingface import demo_clip_path, load_clip, save_clip
+from mdmf_jax.weights.torchvision import load_resnet, save_resnet
 
 
 class Pretrained(NamedTuple):
@@ -23,11 +24,21 @@ class Pretrained(NamedTuple):
 
 
 # Readers by the kind that `Encoder.reads` names: folder -> a tuple like `Pretrained`.
-READERS: dict[str, Callable[[Path], Any]] = {"clip": load_clip}
+READERS: dict[str, Callable[[Path], Any]] = {
+    "clip": load_clip,
+    "torchvision_resnet": load_resnet,
+}
 
 # Writers of the same kinds: folder, and what to write.
 WRITERS: dict[str, Callable[[Path, Any], None]] = {
     "clip": lambda folder, whole: save_clip(folder, *whole),
+    "torchvision_resnet": lambda folder, whole: save_resnet(folder, whole.params),
+}
+
+# What `encoder.path` may be, by kind.
+_EXPECTED = {
+    "clip": "the folder of a CLIP",
+    "torchvision_resnet": "a ResNet's file of torchvision (.pth)",
 }
 
 # Names that stand for a model that comes with this package.
@@ -48,9 +59,7 @@ def load_pretrained(kind: str, path: str | Path) -> Pretrained | None:
     if not kind:
         return None
     if not str(path):
-        raise ConfigError(
-            "encoder.path is empty; set --config.encoder.path to the folder of a CLIP"
-        )
+        raise ConfigError(f"encoder.path is empty; set --config.encoder.path to {_EXPECTED[kind]}")
     name = str(path)
     return Pretrained(*READERS[kind](PACKAGED[name]() if name in PACKAGED else Path(path)))
 

@@ -8,6 +8,7 @@ import pytest
 from configs import common, demo
 from mdmf_jax.config.config import from_config_dict, known_settings, to_dict
 from mdmf_jax.errors import ConfigError
+from mdmf_jax.models.encoders.registry import ENCODERS
 from mdmf_jax.training.compatibility import differences
 
 SWITCHES = {
@@ -88,6 +89,8 @@ def test_common_holds_every_setting():
     settings = common.get_config().to_dict()
     known = known_settings()
     assert set(settings) == set(known[""])
+    of_encoders = [set(common.get_config(f"encoder={name}").encoder) for name in ENCODERS]
+    assert set().union(*of_encoders) == set(known.pop("encoder"))
     for section, names in known.items():
         assert not section or set(settings[section]) == set(names)
 

@@ -52,7 +52,7 @@ def test_overrides_choose_the_encoder_first():
     ("overrides", "message"),
     [
         (["--config.encoder.blur=1"], "unknown setting encoder.blur; known in encoder: attention"),
-        (["--config.encoder.name=toi"], "unknown encoder 'toi'; known: clip, toy"),
+        (["--config.encoder.name=toi"], "unknown encoder 'toi'; known: clip, "),
         (
             ["--config.encoder.name=toy", "--config.encoder.dtype=bfloat16"],
             "unknown setting encoder.dtype; known in encoder: blur, name, path, prompt, threads",

@@ -21,7 +21,7 @@ import numpy as np
 HERE = Path(__file__).parent
 RESNET_FACTOR = 10  # of the tolerance: a ResNet's activations span several orders of magnitude
 EXACT = ("pps_argmax_class", "pps_class")
-_ATTENTION_BIAS = re.compile(r"[qkv]_proj\.bias$")
+_ATTENTION_BIAS = re.compile(r"[qkv](?=_proj\.bias$)|(?<=proj_)[qkv](?=\.bias$)")
 Tolerances = Sequence[tuple[str, float]]
 TOLERANCES: Tolerances = (  # first matching prefix
     ("grad", 1e-4),
@@ -85,7 +85,7 @@ def scale(quantity: str, expected: Mapping[str, np.ndarray]) -> float:
     """
     names = [quantity]
     if _ATTENTION_BIAS.search(quantity):
-        names = [_ATTENTION_BIAS.sub(f"{letter}_proj.bias", quantity) for letter in "qkv"]
+        names = [_ATTENTION_BIAS.sub(letter, quantity) for letter in "qkv"]
     return max(float(np.abs(expected[name]).max()) for name in names if name in expected)
 
 
@@ -98,6 +98,8 @@ def check(settings: Path) -> Iterator[Row]:
         return
     runner = importlib.import_module(kind)
     own = getattr(runner, "TOLERANCES", ())
+    if hasattr(runner, "tolerances"):
+        own = runner.tolerances(content)
     ours, expected = runner.run(settings)
     factor = tolerance_factor(content)
     for quantity in sorted(expected):
@@ -119,7 +121,8 @@ def find_cases(folders: list[Path]) -> list[Path]:
 def case_module(content: Mapping) -> str | None:
     """Name of the module in this folder that runs a case: `run(settings)` -> (ours, expected).
 
-    It may have TOLERANCES of its own; a ResNet's are ten times as large, unless they are for it.
+    It may have TOLERANCES of its own, or `tolerances(content)` for the case; a ResNet's are ten
+    times as large.
     """
     keys = content.keys()
     if "method" in keys:

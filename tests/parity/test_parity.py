@@ -13,9 +13,12 @@ import check  # noqa: E402
 import mdmf_case  # noqa: E402
 
 pytestmark = pytest.mark.optimised
-CASES = check.find_cases([HERE / "heads", HERE / "mdmf", HERE / "task_adapter_pp"])
+CASES = check.find_cases([HERE])
 # Of the larger kinds these are quick; the others are slow tests.
-QUICK = {"task_adapter_pp": ("eval_5way_1shot", "train_corrected_5way_1shot")}
+QUICK = {
+    "d2st_adapter": ("grid_sample_inside_and_outside", "vit_eval_5way_1shot"),
+    "task_adapter_pp": ("eval_5way_1shot", "train_corrected_5way_1shot"),
+}
 
 
 def test_cases_are_found():
@@ -60,8 +63,9 @@ def test_a_resnet_may_be_further_off(case, factor):
     assert check.tolerance_factor(case) == factor
 
 
-def test_the_biases_of_an_attention_share_a_scale():
-    names = ["grad/pool.q_proj.bias", "grad/pool.k_proj.bias", "grad/pool.v_proj.bias"]
+@pytest.mark.parametrize("name", ["{}_proj", "proj_{}"])
+def test_the_biases_of_an_attention_share_a_scale(name):
+    names = [f"grad/pool.{name.format(letter)}.bias" for letter in "qkv"]
     expected = dict(zip(names, np.array([[2e-3], [1e-7], [-5e-2]]), strict=True))
     expected |= {"grad/pool.k_proj.weight": np.array([3.0, -7.0]), "grad/q.bias": np.array([9.0])}
     assert [check.scale(name, expected) for name in expected] == [5e-2, 5e-2, 5e-2, 7, 9]

@@ -5,11 +5,15 @@ from typing import Any
 from mdmf_jax.errors import ConfigError
 from mdmf_jax.models.encoders.base import Encoder
 from mdmf_jax.models.encoders.clip.encoder import CLIPEncoder
+from mdmf_jax.models.encoders.d2st import D2STEncoder
+from mdmf_jax.models.encoders.d2st_resnet import D2STResNetEncoder
 from mdmf_jax.models.encoders.task_adapter_pp import TaskAdapterEncoder
 from mdmf_jax.models.encoders.ts_fsar import TSFSAREncoder
 
 ENCODERS: dict[str, type[Encoder]] = {
     "clip": CLIPEncoder,
+    "d2st": D2STEncoder,
+    "d2st_resnet": D2STResNetEncoder,
     "task_adapter_pp": TaskAdapterEncoder,
     "ts_fsar": TSFSAREncoder,
 }

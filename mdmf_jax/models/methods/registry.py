@@ -7,6 +7,7 @@ from mdmf_jax.errors import ConfigError
 from mdmf_jax.models.methods.base import FewShotMethod
 from mdmf_jax.models.methods.clip_fsar import CLIPFSAR
 from mdmf_jax.models.methods.cross_transformer import CrossTransformer
+from mdmf_jax.models.methods.d2st import D2ST
 from mdmf_jax.models.methods.mdmf import MDMF
 from mdmf_jax.models.methods.mean_pool import MeanPool
 from mdmf_jax.models.methods.otam import OTAM
@@ -19,6 +20,7 @@ from mdmf_jax.models.methods.zero_shot import ZeroShot
 METHODS: dict[str, type[FewShotMethod]] = {
     "clip_fsar": CLIPFSAR,
     "cross_transformer": CrossTransformer,
+    "d2st": D2ST,
     "mdmf": MDMF,
     "mean_pool": MeanPool,
     "otam": OTAM,

@@ -24,5 +24,5 @@ def test_no_normalisation_scales_to_one():
 
 
 def test_unknown_kind_is_refused():
-    with pytest.raises(ConfigError, match="'imagenet'.*clip, none"):
-        normalise(PIXELS, "imagenet")
+    with pytest.raises(ConfigError, match="'inception'.*clip, imagenet, none"):
+        normalise(PIXELS, "inception")

@@ -1,5 +1,7 @@
 """What comes before the first LayerNorm, and frame features before the projection."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -34,8 +36,9 @@ def params():
     return random_like(jax.eval_shape(init, jax.random.key(0))["params"])
 
 
-def run(module, params, call=CALL):
-    return module.apply({"params": params}, jnp.asarray(PIXELS), None, call, method="features")
+def run(module, params, call=CALL) -> dict[str, jax.Array]:
+    found: Any = module.apply({"params": params}, PIXELS, None, call, method="features")
+    return found
 
 
 def test_each_frame_has_a_vector_that_is_added_before_the_first_layer_norm(params):
@@ -48,8 +51,9 @@ def test_each_frame_has_a_vector_that_is_added_before_the_first_layer_norm(param
 
 
 def test_it_is_zero_at_the_start():
-    made = TemporalEmbedding().init(jax.random.key(0), jnp.ones((2, 3, 5, 8)), CALL)["params"]
-    assert made["temporal"].shape == (3, 8) and not made["temporal"].any()
+    made: Any = TemporalEmbedding().init(jax.random.key(0), jnp.ones((2, 3, 5, 8)), CALL)
+    vectors = made["params"]["temporal"]
+    assert vectors.shape == (3, 8) and not vectors.any()
 
 
 def test_frames_before_the_projection(params):
