@@ -6,6 +6,7 @@ from typing import Any
 from mdmf_jax.errors import ConfigError
 from mdmf_jax.models.methods.base import FewShotMethod
 from mdmf_jax.models.methods.clip_fsar import CLIPFSAR
+from mdmf_jax.models.methods.clip_spm import CLIPSPM
 from mdmf_jax.models.methods.cross_transformer import CrossTransformer
 from mdmf_jax.models.methods.mdmf import MDMF
 from mdmf_jax.models.methods.mean_pool import MeanPool
@@ -16,6 +17,7 @@ from mdmf_jax.models.methods.zero_shot import ZeroShot
 
 METHODS: dict[str, type[FewShotMethod]] = {
     "clip_fsar": CLIPFSAR,
+    "clip_spm": CLIPSPM,
     "cross_transformer": CrossTransformer,
     "mdmf": MDMF,
     "mean_pool": MeanPool,
