@@ -5,9 +5,11 @@ from typing import Any
 from mdmf_jax.errors import ConfigError
 from mdmf_jax.models.encoders.base import Encoder
 from mdmf_jax.models.encoders.clip.encoder import CLIPEncoder
+from mdmf_jax.models.encoders.emp_net import EMPNetEncoder
 
 ENCODERS: dict[str, type[Encoder]] = {
     "clip": CLIPEncoder,
+    "emp_net": EMPNetEncoder,
 }
 
 

@@ -8,6 +8,7 @@ from mdmf_jax.models.methods.base import FewShotMethod
 from mdmf_jax.models.methods.clip_fsar import CLIPFSAR
 from mdmf_jax.models.methods.clip_spm import CLIPSPM
 from mdmf_jax.models.methods.cross_transformer import CrossTransformer
+from mdmf_jax.models.methods.emp_net import EMPNet
 from mdmf_jax.models.methods.mdmf import MDMF
 from mdmf_jax.models.methods.mean_pool import MeanPool
 from mdmf_jax.models.methods.otam import OTAM
@@ -19,6 +20,7 @@ METHODS: dict[str, type[FewShotMethod]] = {
     "clip_fsar": CLIPFSAR,
     "clip_spm": CLIPSPM,
     "cross_transformer": CrossTransformer,
+    "emp_net": EMPNet,
     "mdmf": MDMF,
     "mean_pool": MeanPool,
     "otam": OTAM,
