@@ -74,12 +74,15 @@ class Case:
 
     def features(self, params) -> tuple[jax.Array, jax.Array]:
         """Frame features of supports [W K, T, D], class after class, and queries [Q, T, D]."""
-        tower = CLIPVision(self.clip, self.support.dtype)
+        norm = self.case.get("bn", "running")
+        tower = CLIPVision(self.clip, self.support.dtype, batch_norm=norm)
 
         def encode(videos):
             flat = videos.reshape(-1, *videos.shape[2:])
             return tower.apply({"params": params}, flat).reshape(*videos.shape[:2], -1)
 
+        if norm == "batch":  # statistics of each call
+            return encode(self.support), encode(self.query)
         together = encode(jnp.concatenate([self.support, self.query]))
         return together[: len(self.support)], together[len(self.support) :]
 

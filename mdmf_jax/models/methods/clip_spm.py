@@ -107,7 +107,15 @@ class CLIPSPM(FewShotMethod):
         self.scale = self.param("scale", nn.initializers.ones, (1,), jnp.float32)
 
     @property
+    def inductive(self) -> bool:
+        return self.config.task_pool == "single_query"
+
+    @property
     def independent_classes(self) -> bool:
+        return False  # the attention across videos sees all supports
+
+    @property
+    def gives_probabilities(self) -> bool:
         return False
 
     def __call__(self, support, query, text_features, *, query_labels=None, **options):

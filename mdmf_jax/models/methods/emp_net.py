@@ -92,8 +92,8 @@ class EMPNet(FewShotMethod):
         several = text_features.shape[1]
         if train and several > 1:
             drawn = jax.random.randint(self.make_rng("template"), (), 0, several)
-            text_features = text_features[:, drawn][:, None]
-            class_texts = None if class_texts is None else class_texts[:, drawn][:, None]
+            text_features = _one_text(text_features, drawn)
+            class_texts = None if class_texts is None else _one_text(class_texts, drawn)
         if self.config.text_rows == "published" and class_texts is not None:
             rows = self._published_rows(support, text_features, class_texts, train)
             count = query["token_view"].shape[0]
@@ -105,7 +105,7 @@ class EMPNet(FewShotMethod):
 
     def encode_support(self, features, texts, *, train: bool = False):
         views = {view: features[f"{view}_view"] for view in VIEWS}
-        fused = self.fused(views, texts.mean(axis=1), train)
+        fused = self.fused(views, _mean_text(texts), train)
         return {"fused": fused} | ({"views": views} if self.config.merge_before else {})
 
     def encode_query(self, features, texts, *, train: bool = False):
@@ -118,14 +118,14 @@ class EMPNet(FewShotMethod):
             support, query, text_features, query_texts, train=train
         )
         views = {view: flat_classes(support[f"{view}_view"]) for view in VIEWS}
-        rows = query["text_rows"][0] if "text_rows" in query else text_features.mean(axis=1)
+        rows = query["text_rows"][0] if "text_rows" in query else _mean_text(text_features)
         scores = self._text_scores(views, rows)
         seen = {f"{view}_support_text_score": score for view, score in scores.items()}
         return supports, queries, seen
 
     def match(self, supports, queries, text_features, *, support_mask=None, train: bool = False):
         c = self.config
-        texts = text_features.mean(axis=1)
+        texts = _mean_text(text_features)
         fused = supports["fused"]
         if c.merge_before and fused["token"].shape[1] > 1:
             merged = {v: class_means(x, support_mask) for v, x in supports["views"].items()}
@@ -200,7 +200,23 @@ class EMPNet(FewShotMethod):
         else:
             places = jnp.zeros((way, shot), int)
         there = (places < FIRST_SUPPORTS).any(axis=1)
-        return jnp.where(there[:, None], text_features.mean(axis=1), class_texts[0].mean(axis=0))
+        return jnp.where(there[:, None], _mean_text(text_features), _mean_text(class_texts[:1]))
+
+
+def _there(texts):
+    """Which texts of a class are there: [W, M, D] -> [W, M]; those that are not are zeros."""
+    return (texts != 0).any(axis=-1)
+
+
+def _mean_text(texts):
+    """Mean of the texts of each class that are there [W, M, D] -> [W, D]."""
+    return texts.sum(axis=1) / jnp.maximum(_there(texts).sum(axis=1), 1)[:, None]
+
+
+def _one_text(texts, number):
+    """The text of this number of each class, counted around [W, M, D] -> [W, 1, D]."""
+    chosen = number % jnp.maximum(_there(texts).sum(axis=1), 1)
+    return jnp.take_along_axis(texts, chosen[:, None, None], axis=1)
 
 
 def _over_time(block, view, texts, train: bool):

@@ -34,7 +34,8 @@ class CLIPVision(nn.Module):
     not). `wanted` names the features; see `features`. `adapter_of`, `breaks` and `streams` are
     for adapters in a transformer's blocks; see `EncoderLayers`. `embedding` changes its tokens
     before the first LayerNorm; see `VisionTransformer`. Without `project` the frame features are
-    those before the projection, [B, hidden_size], and there is none.
+    those before the projection, [B, hidden_size], and there is none. `batch_norm` "batch" is for
+    a ResNet; see `FrozenBatchNorm`.
 
     Raises:
       ConfigError: the images do not have the size S that the tower was made for, a feature is
@@ -52,6 +53,7 @@ class CLIPVision(nn.Module):
     streams: tuple[str, ...] = ()
     embedding: EmbeddingMaker | None = None
     project: bool = True
+    batch_norm: str = "running"
 
     def __call__(self, pixels: jax.Array) -> jax.Array:
         return self.features(pixels)["frames"]
@@ -95,8 +97,9 @@ class CLIPVision(nn.Module):
         if isinstance(vision, ResNetConfig):
             if self.adapter_of(0) is not None or self.embedding is not None:
                 raise ConfigError("adapters need a vision transformer; this CLIP has a ResNet")
+            batch = self.batch_norm == "batch"
             return ResNet(
-                vision, self.dtype, self.attention, self.remat, patches, name="vision_model"
+                vision, self.dtype, self.attention, self.remat, patches, batch, name="vision_model"
             )
         blocks: dict[str, Any] = {
             "attention": self.attention,
