@@ -11,10 +11,18 @@ from mdmf_case import Episode, read_episode
 
 from mdmf_jax.models.encoders.clip.vision import CLIPVision
 from mdmf_jax.models.methods.clip_spm import CLIPSPM, CLIPSPMConfig
-from mdmf_jax.ops.motion import squared_distance
 from mdmf_jax.weights import clip_spm
 
 LOSSES = {"cross_entropy": "query_ce_sum", "motion": "dists", "total": "total_loss"}
+UNUSED = {
+    f"{side}_term_{ours}": theirs.format(side)
+    for side in ("query", "support")
+    for ours, theirs in (
+        ("prompt", "text_{}_prompt"),
+        ("token", "text_{}_token"),
+        ("consistency", "consist_{}"),
+    )
+}
 TOLERANCES = (("dists", 5e-5), ("motion_query_distance", 5e-5), ("motion_support_distance", 5e-5))
 
 
@@ -128,10 +136,10 @@ def _with_gradients(case: Case, params) -> tuple[dict[str, Any], list[Any]]:
 def _by_case_names(
     head: CLIPSPM, output, support, query, texts, episode: Episode
 ) -> dict[str, Any]:
+    """All arrays by the names of the case; those of videos hold the first one only."""
     d, place = output.diagnostics, int(np.argsort(episode.order)[0])  # of the first support
-    labels = np.repeat(np.arange(episode.way), len(support) // episode.way)
-    own, asked = texts[labels], texts[episode.query_labels]  # the queries' true texts
-    shared = d["shared_text"][0]
+    own = texts[np.repeat(np.arange(episode.way), len(support) // episode.way)]
+    shared = d["shared_text"][:1]
     gated, means = head.gated(support)
     prompts = head.prompts(shared, means)
     real, real_token = head.fuse(gated, own)
@@ -142,10 +150,6 @@ def _by_case_names(
         for name, x in (("support", support), ("query", query))
     }
     tasks = d["supports"][0].reshape(support.shape)
-    sides = {
-        "query": (asked, d["prompt"], head.fuse(head.gated(query)[0], asked), d),
-        "support": (own, prompts, (real, real_token), head.fuse(gated, prompts)),
-    }
     return {
         "support_features": support[first],
         "target_features": query[:1],
@@ -163,22 +167,9 @@ def _by_case_names(
         "motion_query": motions["query"][:1],
         "motion_support_deep": deep["support"][first],
         "motion_query_deep": deep["query"][:1],
-        "shared_token": shared[None],
+        "shared_token": shared,
         "logits": output.logits,
         **{name: d[name] for name in d if "distance" in name},
         **{case: output.losses[name] for name, case in LOSSES.items()},
-        **_unused(sides),
+        **{f"unused/{theirs}": d[name] for name, theirs in UNUSED.items()},
     }
-
-
-def _unused(sides: dict[str, Any]) -> dict[str, jax.Array]:
-    """The terms of the loss that the published code computes and does not use."""
-    found = {}
-    for name, (texts, prompts, true, prompted) in sides.items():
-        if name == "query":
-            prompted = prompted["prompted"], prompted["token"]
-        sequences = [jnp.concatenate([token[:, None], x], 1) for x, token in (true, prompted)]
-        found[f"unused/text_{name}_prompt"] = squared_distance(texts, prompts)
-        found[f"unused/text_{name}_token"] = squared_distance(true[1], prompted[1])
-        found[f"unused/consist_{name}"] = squared_distance(*sequences)
-    return found

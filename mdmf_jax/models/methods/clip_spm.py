@@ -10,7 +10,7 @@ from flax import linen as nn
 from mdmf_jax.config.fields import setting
 from mdmf_jax.errors import ConfigError
 from mdmf_jax.models.layers.fusion import FeedForward, FusionBlock
-from mdmf_jax.models.layers.initializers import torch_bias, torch_kernel
+from mdmf_jax.models.layers.gate import Gate
 from mdmf_jax.models.layers.temporal import LocalTemporalContext
 from mdmf_jax.models.methods.base import FewShotMethod, flat_classes
 from mdmf_jax.ops.alignment import otam_distance
@@ -52,24 +52,23 @@ class CLIPSPMConfig:
     bidirectional: bool = setting(True, "align query with prototype and prototype with query")
     query_weight: float = setting(1.0, "weight of the queries' cross entropy, a sum", min=0)
     motion_weight: float = setting(
-        0.016, "weight of the motion term; published: 0.001 beside 1/16 of the cross entropy", min=0
+        0.016,
+        "weight of the motion term and the two below; published: 0.001 beside 1/16 of the cross "
+        "entropy",
+        min=0,
     )
-
-
-class Gate(nn.Module):
-    """Values from 0 to 1 for each feature. [..., D] -> [..., D]."""
-
-    width: float  # inner, relative to D
-    slope: float
-
-    @nn.compact
-    def __call__(self, x):
-        size = x.shape[-1]
-        for name, outer in (("fc1", int(size * self.width)), ("fc2", size)):
-            bias = torch_bias(x.shape[-1])
-            dense = nn.Dense(outer, kernel_init=torch_kernel, bias_init=bias, name=name)
-            x = dense(x if name == "fc1" else nn.leaky_relu(x, self.slope))
-        return nn.sigmoid(x)
+    text_weight: float = setting(
+        0.0, "factor of what keeps prompts near their texts; the release switches it off", min=0
+    )
+    consistency_weight: float = setting(
+        0.0, "factor of what keeps frames with a prompt near those with the text; off too", min=0
+    )
+    text_shares: tuple[float, ...] = setting(
+        (0.07, 0.43), "shares of queries and supports in the former", min=0
+    )
+    consistency_shares: tuple[float, ...] = setting(
+        (0.54, 0.46), "shares of queries and supports in the latter", min=0
+    )
 
 
 class CLIPSPM(FewShotMethod):
@@ -90,6 +89,12 @@ class CLIPSPM(FewShotMethod):
                 f"clip_spm.inner is {options.inner}, which clip_spm.heads = {options.heads} "
                 "does not divide"
             )
+        for name in ("text_shares", "consistency_shares"):
+            if len(getattr(options, name)) != 2:
+                raise ConfigError(
+                    f"clip_spm.{name} is {getattr(options, name)}; it must be two numbers, for "
+                    "queries and supports"
+                )
         if frames < 2:
             raise ConfigError("clip_spm needs at least 2 frames (data.frames), motion is between")
 
@@ -119,13 +124,15 @@ class CLIPSPM(FewShotMethod):
         return False
 
     def __call__(self, support, query, text_features, *, query_labels=None, **options):
-        """As in the base; `shared_text="videos"` reads the labels."""
-        if self.config.shared_text == "videos" and query_labels is not None:
+        """As in the base; `shared_text="videos"` and the terms of prompts read the labels."""
+        if query_labels is not None:
             way, shot = support["frames"].shape[:2]
-            rows = jnp.concatenate([jnp.repeat(jnp.arange(way), shot), query_labels])
-            shared = text_features[rows].mean(axis=0)
-            shared = jnp.broadcast_to(shared, (len(query_labels), len(shared)))
-            query = dict(query) | {"shared_text": shared}
+            known = {"true_text": text_features[query_labels]}
+            if self.config.shared_text == "videos":
+                rows = jnp.concatenate([jnp.repeat(jnp.arange(way), shot), query_labels])
+                shared = text_features[rows].mean(axis=0)
+                known["shared_text"] = jnp.broadcast_to(shared, (len(query_labels), len(shared)))
+            query = dict(query) | known
         return super().__call__(support, query, text_features, query_labels=query_labels, **options)
 
     def gated(self, frames):
@@ -152,6 +159,28 @@ class CLIPSPM(FewShotMethod):
         fused, token = self.fuse(self.gated(frames)[0], self.motion(frames), train=train)
         return squared_distance(self.motion(fused), token)
 
+    def prompt_terms(self, frames, texts, shared, *, train: bool = False) -> dict[str, Any]:
+        """Squared distances between what a video's prompt gives and what its own text gives.
+
+        Args:
+          frames: of N videos [N, T, D].
+          texts: of their true classes [N, D].
+          shared: shared texts [N or 1, D].
+
+        Returns:
+          "prompt": of prompt and text; "token": of the text tokens behind the fusion;
+          "consistency": of all tokens behind it.
+        """
+        gated, means = self.gated(frames)
+        prompts = self.prompts(shared, means, train=train)
+        fused = [self.fuse(gated, x, train=train) for x in (texts, prompts)]
+        whole = [jnp.concatenate([token[:, None], x], axis=1) for x, token in fused]
+        return {
+            "prompt": squared_distance(texts, prompts),
+            "token": squared_distance(fused[0][1], fused[1][1]),
+            "consistency": squared_distance(*whole),
+        }
+
     def encode_support(self, features, texts, *, train: bool = False):
         return self.fuse(self.gated(features["frames"])[0], texts, train=train)[0]
 
@@ -171,7 +200,22 @@ class CLIPSPM(FewShotMethod):
             "motion_query_distance": self.motion_distance(query["frames"], train=train),
         }
         seen["motion"] = sum(seen.values()) * self.motion_scale
+        if "true_text" in query:
+            seen |= self._all_prompt_terms(support, query, text_features, train)
         return supports, queries, seen
+
+    def _all_prompt_terms(self, support, query, text_features, train: bool) -> dict[str, Any]:
+        shared = query.get("shared_text", text_features.mean(axis=0, keepdims=True))
+        own = jnp.repeat(text_features, support["frames"].shape[1], axis=0)
+        sides = {
+            "query": (query["frames"], query["true_text"], shared),
+            "support": (flat_classes(support["frames"]), own, shared[:1]),
+        }
+        return {
+            f"{side}_term_{name}": term
+            for side, inputs in sides.items()
+            for name, term in self.prompt_terms(*inputs, train=train).items()
+        }
 
     def match(self, supports, queries, text_features, *, support_mask=None, train: bool = False):
         c = self.config
@@ -193,14 +237,21 @@ class CLIPSPM(FewShotMethod):
         return logits, found | mixed
 
     def losses(self, logits, diagnostics, query_labels, class_ids):
-        c = self.config
-        losses = {
-            "cross_entropy": cross_entropy(logits, query_labels, "sum"),
-            "motion": diagnostics["motion"],
-        }
-        losses["total"] = (
-            c.query_weight * losses["cross_entropy"] + c.motion_weight * losses["motion"]
-        )
+        c, d = self.config, diagnostics
+        losses = {"cross_entropy": cross_entropy(logits, query_labels, "sum")}
+        losses["motion"] = further = d["motion"]
+        if c.text_weight:
+            pairs = (
+                d[f"{side}_term_prompt"] + d[f"{side}_term_token"] for side in ("query", "support")
+            )
+            losses["text"] = sum(x * y for x, y in zip(c.text_shares, pairs, strict=True))
+            further += c.text_weight * losses["text"]
+        if c.consistency_weight:
+            pairs = (d["query_term_consistency"], d["support_term_consistency"])
+            parts = zip(c.consistency_shares, pairs, strict=True)
+            losses["consistency"] = sum(x * y for x, y in parts)
+            further += c.consistency_weight * losses["consistency"]
+        losses["total"] = c.query_weight * losses["cross_entropy"] + c.motion_weight * further
         return losses
 
     def _mix(self, supports, pools, mask, train: bool) -> dict[str, Any]:
