@@ -92,7 +92,7 @@ class CompiledMethod:
     ) -> np.ndarray:
         """Logits [Q, W] from trees [W, K, ...] and [Q, ...], texts [W, D], mask [W, K]."""
         way, shot = mask.shape
-        # Methods that turn their logits into probabilities see all classes at once.
+        # Other methods see all classes at once, and would see the copies.
         ways = _size(way, CLASSES) if self.independent_classes else way
         shots = _size(shot, SHOTS)
         padded = jax.tree.map(lambda x: _pad(_pad(x, shots, 1), ways), supports)
@@ -113,7 +113,7 @@ class CompiledMethod:
         return self._as_logits(np.asarray(logits)), jax.tree.map(np.asarray, diagnostics)
 
     def _as_logits(self, logits: np.ndarray) -> np.ndarray:
-        if self.independent_classes:
+        if not self.model.method.gives_probabilities:
             return logits
         return np.log(np.maximum(logits, np.finfo(np.float32).tiny))  # they were probabilities
 

@@ -168,7 +168,7 @@ def _matcher(model: FewShotModel, trees) -> Callable:
             return found[0][0]
 
         logits = jax.vmap(one)(queries)
-        if model.method.independent_classes:
+        if not model.method.gives_probabilities:
             return logits
         return jnp.log(jnp.maximum(logits, jnp.finfo(jnp.float32).tiny))  # were probabilities
 

@@ -29,12 +29,13 @@ from mdmf_jax.weights.table import (
 )
 
 # Conv1d [out, in, width] -> [width, in, out].
-_CONV = transpose(2, 1, 0)
+CONV_1D = transpose(2, 1, 0)
 # The gain of PyTorch's weight normalisation, [out, 1, 1] -> [out].
 _GAIN = Transform(3, lambda x: (x.reshape(-1),), lambda x: x.reshape(-1, 1, 1))
 
 
-def _fusion(source: str, target: str) -> list[Rule]:
+def fusion_rules(source: str, target: str) -> list[Rule]:
+    """A fusion transformer: `attention*` and `ffn*` of its layers."""
     attention, ffn = f"{source}.layers.*.0", f"{source}.layers.*.1.net"
     return [
         *norm_rules(f"{attention}.norm", f"{target}/attention*/norm"),
@@ -55,7 +56,7 @@ def _fusion(source: str, target: str) -> list[Rule]:
 def _tcn(conv: str) -> list[Rule]:
     source, target = f"tcn.network.*.{conv}", f"head/global_context/tcn/block*_{conv}"
     return [
-        rule(f"{source}.weight_v", f"{target}/direction", _CONV),
+        rule(f"{source}.weight_v", f"{target}/direction", CONV_1D),
         rule(f"{source}.weight_g", f"{target}/gain", _GAIN),
         rule(f"{source}.bias", f"{target}/bias", keep(1)),
     ]
@@ -64,7 +65,7 @@ def _tcn(conv: str) -> list[Rule]:
 def _local_conv(number: int) -> list[Rule]:
     source, target = f"context_conv{number}", f"head/local_context/conv{number}"
     return [
-        rule(f"{source}.weight", f"{target}/kernel", _CONV),
+        rule(f"{source}.weight", f"{target}/kernel", CONV_1D),
         rule(f"{source}.bias", f"{target}/bias", keep(1)),
     ]
 
@@ -74,7 +75,7 @@ def _backbone(name: str) -> str:
     return "backbone." + name.removeprefix("visual.")
 
 
-def _encoder(clip_rules: Sequence[Rule]) -> list[Rule]:
+def image_tower_rules(clip_rules: Sequence[Rule]) -> list[Rule]:
     """The image tower's part of a table of OpenAI's CLIP."""
     return [
         Rule(
@@ -93,12 +94,12 @@ _HEAD: tuple[Rule, ...] = (
     *_local_conv(2),
     *_tcn("conv1"),
     *_tcn("conv2"),
-    *_fusion("context2", "head/local_fusion"),
-    *_fusion("context_local", "head/global_fusion"),
+    *fusion_rules("context2", "head/local_fusion"),
+    *fusion_rules("context_local", "head/global_fusion"),
 )
 
-VIT_RULES: tuple[Rule, ...] = (*_HEAD, *_encoder(openai.VIT_RULES))
-RESNET_RULES: tuple[Rule, ...] = (*_HEAD, *_encoder(openai.RESNET_RULES))
+VIT_RULES: tuple[Rule, ...] = (*_HEAD, *image_tower_rules(openai.VIT_RULES))
+RESNET_RULES: tuple[Rule, ...] = (*_HEAD, *image_tower_rules(openai.RESNET_RULES))
 
 IGNORED = (
     *(

@@ -11,43 +11,59 @@ from mdmf_jax.models.layers.initializers import torch_bias, torch_kernel
 
 
 class CrossAttention(nn.Module):
-    """Multi-head attention with one LayerNorm for queries, keys and values, and a residual."""
+    """Multi-head attention with one LayerNorm for queries, keys and values, and a residual.
+
+    Attributes:
+      inner: width of all heads together; 0 for that of the queries.
+    """
 
     heads: int
     dropout: float
+    inner: int = 0
 
     @nn.compact
-    def __call__(self, query, context, *, train: bool):
-        """query [N, L, D], context [N, M, D] -> [N, L, D]."""
+    def __call__(self, query, context, *, mask=None, train: bool):
+        """query [N, L, D], context [N, M, D] -> [N, L, D].
+
+        Args:
+          mask: which tokens of the context are there [M]; all without it.
+        """
         features = query.shape[-1]
+        inner = self.inner or features
         norm = nn.LayerNorm(epsilon=1e-5, use_fast_variance=False, name="norm")
         normed_query, normed_context = norm(query), norm(context)
 
         def project(name, x):
-            projected = nn.Dense(features, use_bias=False, kernel_init=torch_kernel, name=name)(x)
-            return projected.reshape(*x.shape[:-1], self.heads, features // self.heads)
+            projected = nn.Dense(inner, use_bias=False, kernel_init=torch_kernel, name=name)(x)
+            return projected.reshape(*x.shape[:-1], self.heads, inner // self.heads)
 
         attended = jax.nn.dot_product_attention(
             project("to_q", normed_query),
             project("to_k", normed_context),
             project("to_v", normed_context),
+            mask=None if mask is None else mask[None, None, None],
         )
         merged = nn.Dense(
-            features, kernel_init=torch_kernel, bias_init=torch_bias(features), name="to_out"
-        )(attended.reshape(query.shape))
+            features, kernel_init=torch_kernel, bias_init=torch_bias(inner), name="to_out"
+        )(attended.reshape(*query.shape[:-1], inner))
         # The residual takes the query before LayerNorm.
         return query + Dropout(self.dropout)(merged, train=train)
 
 
 class FeedForward(nn.Module):
-    """Two linear layers with GELU and a residual; no LayerNorm before or after."""
+    """Two linear layers with GELU and a residual; no LayerNorm before or after.
+
+    Attributes:
+      residual: the input is added.
+    """
 
     hidden: int
     dropout: float
+    residual: bool = True
 
     @nn.compact
     def __call__(self, x, *, train: bool):
-        """[N, L, D] -> [N, L, D]."""
+        """[..., D] -> [..., D]."""
         features = x.shape[-1]
         wide = nn.Dense(
             self.hidden, kernel_init=torch_kernel, bias_init=torch_bias(features), name="fc1"
@@ -56,7 +72,27 @@ class FeedForward(nn.Module):
         narrow = nn.Dense(
             features, kernel_init=torch_kernel, bias_init=torch_bias(self.hidden), name="fc2"
         )(wide)
-        return x + Dropout(self.dropout)(narrow, train=train)
+        narrow = Dropout(self.dropout)(narrow, train=train)
+        return x + narrow if self.residual else narrow
+
+
+class FusionBlock(nn.Module):
+    """One `CrossAttention` and one `FeedForward`, under the names of the first layer below."""
+
+    heads: int
+    inner: int
+    hidden: int
+    attention_dropout: float = 0.2
+    ffn_dropout: float = 0.05
+
+    @nn.compact
+    def __call__(self, query, context, *, mask=None, train: bool):
+        """query [N, L, D], context [N, M, D], mask [M] -> [N, L, D]; see `CrossAttention`."""
+        attention = CrossAttention(
+            self.heads, self.attention_dropout, self.inner, name="attention0"
+        )
+        x = attention(query, context, mask=mask, train=train)
+        return FeedForward(self.hidden, self.ffn_dropout, name="ffn0")(x, train=train)
 
 
 class MultiModalFusion(nn.Module):

@@ -72,11 +72,13 @@ class FewShotMethod(nn.Module):
 
     @property
     def independent_classes(self) -> bool:
-        """Whether the logit of a class depends on that class and the query only.
-
-        Otherwise the logits are probabilities over the classes.
-        """
+        """Whether the logit of a class depends on that class and the query only."""
         return getattr(self.config, "at_test", "plain") == "plain"
+
+    @property
+    def gives_probabilities(self) -> bool:
+        """Whether what it calls logits are probabilities over the classes."""
+        return not self.independent_classes
 
     def __call__(
         self,

@@ -6,8 +6,10 @@ from typing import Any
 from mdmf_jax.errors import ConfigError
 from mdmf_jax.models.methods.base import FewShotMethod
 from mdmf_jax.models.methods.clip_fsar import CLIPFSAR
+from mdmf_jax.models.methods.clip_spm import CLIPSPM
 from mdmf_jax.models.methods.cross_transformer import CrossTransformer
 from mdmf_jax.models.methods.d2st import D2ST
+from mdmf_jax.models.methods.emp_net import EMPNet
 from mdmf_jax.models.methods.mdmf import MDMF
 from mdmf_jax.models.methods.mean_pool import MeanPool
 from mdmf_jax.models.methods.otam import OTAM
@@ -19,8 +21,10 @@ from mdmf_jax.models.methods.zero_shot import ZeroShot
 
 METHODS: dict[str, type[FewShotMethod]] = {
     "clip_fsar": CLIPFSAR,
+    "clip_spm": CLIPSPM,
     "cross_transformer": CrossTransformer,
     "d2st": D2ST,
+    "emp_net": EMPNet,
     "mdmf": MDMF,
     "mean_pool": MeanPool,
     "otam": OTAM,

@@ -22,17 +22,21 @@ def pool(x: jax.Array, side: int) -> jax.Array:
 
 
 class FrozenBatchNorm(nn.Module):
-    """BatchNorm that always uses its running statistics. [N, H, W, C] -> [N, H, W, C].
+    """BatchNorm that uses its running statistics. [N, H, W, C] -> [N, H, W, C].
 
     `scale` and `bias` are trained. The running `mean` and `var` lie beside them among the
     parameters, but no gradient reaches them: their gradient is exactly zero, and Adam without
     weight decay never changes a number whose gradient is always zero, not by one bit. Neither
     does training update them from the batch. (An optimizer with weight decay would have to be
     told to leave them alone.) The statistics and what is done with them are float32.
+
+    With `batch` it uses the statistics of the images that it is given, as the published code of
+    CLIP-SPM does after its first evaluation; the running ones do not move.
     """
 
     dtype: jnp.dtype = jnp.float32
     scale_init: nn.initializers.Initializer = nn.initializers.ones
+    batch: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -44,6 +48,9 @@ class FrozenBatchNorm(nn.Module):
         bias = channels("bias", nn.initializers.zeros)
         mean = jax.lax.stop_gradient(channels("mean", nn.initializers.zeros))
         variance = jax.lax.stop_gradient(channels("var", nn.initializers.ones))
+        if self.batch:
+            mean = x.mean(axis=(0, 1, 2), keepdims=True)
+            variance = jnp.square(x - mean).mean(axis=(0, 1, 2), keepdims=True)
         factor = scale * jax.lax.rsqrt(variance + EPSILON)
         return (x * factor + (bias - mean * factor)).astype(self.dtype)
 
@@ -57,6 +64,7 @@ def conv_norm(
     stride: int = 1,
     scale_init: nn.initializers.Initializer = nn.initializers.ones,
     dtype: jnp.dtype,
+    batch: bool = False,
 ) -> jax.Array:
     """Square convolution without bias, then BatchNorm. [N, H, W, C] -> [N, H', W', features].
 
@@ -72,7 +80,7 @@ def conv_norm(
         dtype=dtype,
         name=names[0],
     )(x)
-    return FrozenBatchNorm(dtype, scale_init, name=names[1])(x)
+    return FrozenBatchNorm(dtype, scale_init, batch, name=names[1])(x)
 
 
 class Bottleneck(nn.Module):
@@ -84,12 +92,13 @@ class Bottleneck(nn.Module):
     features: int
     stride: int = 1
     dtype: jnp.dtype = jnp.float32
+    batch: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        outer, dtype = EXPANSION * self.features, self.dtype
-        y = nn.relu(conv_norm(x, self.features, 1, ("conv1", "bn1"), dtype=dtype))
-        y = nn.relu(conv_norm(y, self.features, 3, ("conv2", "bn2"), dtype=dtype))
+        outer, options = EXPANSION * self.features, {"dtype": self.dtype, "batch": self.batch}
+        y = nn.relu(conv_norm(x, self.features, 1, ("conv1", "bn1"), **options))
+        y = nn.relu(conv_norm(y, self.features, 3, ("conv2", "bn2"), **options))
         # Before training, a block adds nothing to its shortcut.
         y = conv_norm(
             pool(y, self.stride),
@@ -97,11 +106,11 @@ class Bottleneck(nn.Module):
             1,
             ("conv3", "bn3"),
             scale_init=nn.initializers.zeros,
-            dtype=dtype,
+            **options,
         )
         if self.stride > 1 or x.shape[-1] != outer:
             names = ("downsample_conv", "downsample_bn")
-            x = conv_norm(pool(x, self.stride), outer, 1, names, dtype=dtype)
+            x = conv_norm(pool(x, self.stride), outer, 1, names, **options)
         return nn.relu(x + y)
 
 
@@ -113,13 +122,14 @@ class Stage(nn.Module):
     stride: int
     dtype: jnp.dtype = jnp.float32
     remat: bool = False
+    batch: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         block = nn.remat(Bottleneck) if self.remat else Bottleneck
         for index in range(self.blocks):
             stride = self.stride if index == 0 else 1
-            x = block(self.features, stride, self.dtype, name=str(index))(x)
+            x = block(self.features, stride, self.dtype, self.batch, name=str(index))(x)
         return x
 
 
@@ -165,6 +175,7 @@ class ResNet(nn.Module):
     With `patches` also to "patches", the cells before the pooling [N, grid * grid, 32 * width].
     A stem of three convolutions, four stages of blocks, the attention pooling. The image
     becomes smaller by 2 in the first convolution, behind the stem and in the stages 2 to 4.
+    `batch`: see `FrozenBatchNorm`.
     """
 
     config: ResNetConfig
@@ -172,6 +183,7 @@ class ResNet(nn.Module):
     attention: str = "auto"
     remat: bool = False
     patches: bool = False
+    batch: bool = False
 
     @nn.compact
     def __call__(
@@ -180,11 +192,17 @@ class ResNet(nn.Module):
         width, x = self.config.width, pixels.astype(self.dtype)
         for number, features in enumerate((width // 2, width // 2, width), 1):
             names, stride = (f"conv{number}", f"bn{number}"), 2 if number == 1 else 1
-            x = nn.relu(conv_norm(x, features, 3, names, stride=stride, dtype=self.dtype))
+            made = conv_norm(
+                x, features, 3, names, stride=stride, dtype=self.dtype, batch=self.batch
+            )
+            x = nn.relu(made)
         x = pool(x, 2)
         for index, blocks in enumerate(self.config.layers):
             stride, name = 1 if index == 0 else 2, f"layer{index + 1}"
-            x = Stage(width * 2**index, blocks, stride, self.dtype, self.remat, name=name)(x)
+            stage = Stage(
+                width * 2**index, blocks, stride, self.dtype, self.remat, self.batch, name=name
+            )
+            x = stage(x)
         pooled = AttentionPool(self.config, self.dtype, self.attention, name="attnpool")(x)
         found = {"frames": pooled}
         if self.patches:

@@ -14,7 +14,7 @@ from mdmf_jax.models.encoders.clip.stack import AdapterOf, no_adapter
 from mdmf_jax.models.encoders.clip.vit import VisionTransformer
 from mdmf_jax.models.layers.adapter import ALONE, EmbeddingMaker, TowerCall
 
-_TOKENS = re.compile(r"tokens_(\d+)")
+_TOKENS = re.compile(r"(tokens|projected)_(\d+)")
 
 
 def known_feature(name: str) -> bool:
@@ -34,7 +34,8 @@ class CLIPVision(nn.Module):
     not). `wanted` names the features; see `features`. `adapter_of`, `breaks` and `streams` are
     for adapters in a transformer's blocks; see `EncoderLayers`. `embedding` changes its tokens
     before the first LayerNorm; see `VisionTransformer`. Without `project` the frame features are
-    those before the projection, [B, hidden_size], and there is none.
+    those before the projection, [B, hidden_size], and there is none. `batch_norm` "batch" is for
+    a ResNet; see `FrozenBatchNorm`.
 
     Raises:
       ConfigError: the images do not have the size S that the tower was made for, a feature is
@@ -52,6 +53,7 @@ class CLIPVision(nn.Module):
     streams: tuple[str, ...] = ()
     embedding: EmbeddingMaker | None = None
     project: bool = True
+    batch_norm: str = "running"
 
     def __call__(self, pixels: jax.Array) -> jax.Array:
         return self.features(pixels)["frames"]
@@ -63,7 +65,8 @@ class CLIPVision(nn.Module):
         """Features of frames by name, those that are `wanted`.
 
         "frames" [B, D]; "patches" [B, P, D] (a ResNet's: cells before the pooling [B, P, C]);
-        of a transformer "tokens_<l>" [B, 1 + P, hidden_size], the tokens behind block l.
+        of a transformer "tokens_<l>" [B, 1 + P, hidden_size], the tokens behind block l, and
+        "projected_<l>" [B, 1 + P, D], the same through the last LayerNorm and the projection.
         """
         side = self.config.vision.image_size
         if pixels.ndim != 4 or pixels.shape[1:] != (side, side, 3):
@@ -83,17 +86,20 @@ class CLIPVision(nn.Module):
             name="visual_projection",
         )
         found["frames"] = projection(found["frames"])
-        if "patches" in found and not resnet:
-            found["patches"] = projection(found["patches"])
+        for name in found:
+            if (name == "patches" and not resnet) or name.startswith("projected_"):
+                found[name] = projection(found[name])
         return {name: found[name] for name in self.wanted}
 
     def _tower(self) -> nn.Module:
-        vision, patches, keep = self.config.vision, "patches" in self.wanted, self._kept_blocks()
+        vision, patches = self.config.vision, "patches" in self.wanted
+        keep, normed = self._kept_blocks("tokens"), self._kept_blocks("projected")
         if isinstance(vision, ResNetConfig):
             if self.adapter_of(0) is not None or self.embedding is not None:
                 raise ConfigError("adapters need a vision transformer; this CLIP has a ResNet")
+            batch = self.batch_norm == "batch"
             return ResNet(
-                vision, self.dtype, self.attention, self.remat, patches, name="vision_model"
+                vision, self.dtype, self.attention, self.remat, patches, batch, name="vision_model"
             )
         blocks: dict[str, Any] = {
             "attention": self.attention,
@@ -104,19 +110,21 @@ class CLIPVision(nn.Module):
             "streams": self.streams,
         }
         return VisionTransformer(
-            vision, self.dtype, patches, keep, blocks, self.embedding, name="vision_model"
+            vision, self.dtype, patches, keep, blocks, self.embedding, normed, name="vision_model"
         )
 
-    def _kept_blocks(self) -> tuple[int, ...]:
+    def _kept_blocks(self, kind: str) -> tuple[int, ...]:
+        """Numbers of the blocks whose "tokens" or "projected" tokens are wanted."""
         vision, numbers = self.config.vision, []
         for name in self.wanted:
             match = _TOKENS.fullmatch(name)
             if match and not isinstance(vision, ResNetConfig):
-                numbers.append(int(match[1]))
-                if numbers[-1] > vision.num_hidden_layers:
+                if int(match[2]) > vision.num_hidden_layers:
                     raise ConfigError(
                         f"feature {name!r}: this CLIP has {vision.num_hidden_layers} blocks"
                     )
+                if match[1] == kind:
+                    numbers.append(int(match[2]))
             elif name not in ("frames", "patches"):
                 raise ConfigError(
                     f"feature {name!r} is unknown to this CLIP; known: frames, patches"

@@ -63,6 +63,7 @@ class VisionTransformer(nn.Module):
     Attributes:
       patches: all last tokens are wanted, not only the class token.
       keep: numbers of blocks whose tokens are wanted as well; see `EncoderLayers`.
+      normed: numbers of blocks whose tokens are wanted behind the last LayerNorm.
       blocks: further attributes of `EncoderLayers`.
       embedding: makes what changes the tokens with their positions, before the first LayerNorm;
         see `CLIPEncoder.embedding_adapter`.
@@ -74,6 +75,7 @@ class VisionTransformer(nn.Module):
     keep: tuple[int, ...] = ()
     blocks: Any = None
     embedding: EmbeddingMaker | None = None
+    normed: tuple[int, ...] = ()
 
     @nn.compact
     def __call__(
@@ -81,7 +83,8 @@ class VisionTransformer(nn.Module):
     ) -> dict[str, jax.Array]:
         """Returns "frames", the class token's final state [B, hidden_size]; if asked for,
         "patches", those of the patches [B, patches, hidden_size], and "tokens_<l>", all tokens
-        behind block l before any further LayerNorm (l = 0: before the first block).
+        behind block l before any further LayerNorm (l = 0: before the first block), or
+        "projected_<l>", the same behind the last LayerNorm.
         """
         x = VisionEmbeddings(self.config, self.dtype, name="embeddings")(pixels)
         if self.embedding is not None:
@@ -91,14 +94,16 @@ class VisionTransformer(nn.Module):
         # "pre_layrnorm" is the spelling of the published checkpoints.
         x = layer_norm(self.config, self.dtype, "pre_layrnorm")(x)
         last = self.config.num_hidden_layers
+        keep = tuple(sorted({*self.keep, *self.normed}))
         options = dict(self.blocks or {}) | {
             "dtype": self.dtype,
-            "keep": self.keep,
-            "first_only": not self.patches and last not in self.keep,
+            "keep": keep,
+            "first_only": not self.patches and last not in keep,
         }
         x, kept = Transformer(self.config, options, name="encoder")(x, texts, call)
         final = layer_norm(self.config, self.dtype, "post_layernorm")
-        found = {f"tokens_{number}": tokens for number, tokens in kept.items()}
+        found = {f"tokens_{number}": kept[number] for number in self.keep}
+        found |= {f"projected_{number}": final(kept[number]) for number in self.normed}
         found["frames"] = final(x[:, 0])
         if self.patches:
             found["patches"] = final(x[:, 1:])
