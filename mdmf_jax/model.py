@@ -100,7 +100,8 @@ class FewShotModel:
         if self.encoder.reads:
             given = self.start if pretrained is None else pretrained
             made = overlay(made, given, self.encoder.new_params)
-        return {"encoder": self.encoder.start(made), "head": self._init_head(key)}
+        started = self.encoder.start(merged(made, self.fixed))
+        return {"encoder": divide(started, self._is_fixed)[1], "head": self._init_head(key)}
 
     @cached_property
     def shapes(self) -> Params:

@@ -14,9 +14,9 @@ from mdmf_jax.models.encoders.clip.config import (
     VisionConfig,
     from_huggingface,
 )
-from mdmf_jax.models.encoders.clip.encoder import CLIPEncoder
 from mdmf_jax.models.encoders.clip.published import published_config
 from mdmf_jax.models.encoders.clip.vision import CLIPVision
+from mdmf_jax.models.encoders.options import CLIPOptions
 from mdmf_jax.models.methods import registry as methods
 from mdmf_jax.models.model_settings import ModelSettings
 from mdmf_jax.weights.huggingface import demo_clip_path
@@ -55,7 +55,7 @@ def random_model(
         method=method,
         head=methods.config_class(method)(),
         encoder_name="clip",
-        encoder=CLIPEncoder.Config(normalise="clip", **options),
+        encoder=CLIPOptions(normalise="clip", **options),
         frames=frames,
         train_classes=classes,
         sections=methods.default_sections(method),

@@ -3,11 +3,11 @@
 from typing import Any
 
 from mdmf_jax.errors import ConfigError
+from mdmf_jax.models.encoders.adapted_clip import AdaptedCLIP
 from mdmf_jax.models.encoders.base import Encoder
-from mdmf_jax.models.encoders.clip.encoder import CLIPEncoder
 
 ENCODERS: dict[str, type[Encoder]] = {
-    "clip": CLIPEncoder,
+    "clip": AdaptedCLIP,
 }
 
 
