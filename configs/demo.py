@@ -34,7 +34,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.eval.episodes = 1000
     config.eval.untrained = True
     defaults.apply_argument(config, arg)
-    # An encoder with adapters says itself what of it is trained.
+    # The CLIP stays as it is. Other encoders say themselves what of them is trained.
     if config.encoder.name == "clip":
-        config.train.freeze = ("^encoder/",)
+        config.train.freeze = ("^encoder/(?!.*/adapter/)",)
     return config

@@ -106,7 +106,8 @@ class FewShotModel:
         if self.encoder.reads:
             given = self.start if pretrained is None else pretrained
             made = overlay(made, given, self.encoder.new_params)
-        return {"encoder": self.encoder.start(made), "head": self.init_head(key)}
+        started = self.encoder.start(merged(made, self.fixed))
+        return {"encoder": divide(started, self._is_fixed)[1], "head": self.init_head(key)}
 
     def init_head(self, key: jax.Array) -> Params:
         """The method's parameters at step 0; needs no parameters of the encoder."""

@@ -141,7 +141,8 @@ class Encoder(nn.Module):
     def start(self, params: dict[str, Any]) -> dict[str, Any]:
         """All parameters at step 0, from new leaves at random and the pretrained ones.
 
-        For encoders whose new leaves start from pretrained ones; others leave it as it is.
+        For encoders whose new leaves start from pretrained ones; others leave it as it is. The
+        leaves of a text tower that is not trained are there as well; changes of these are lost.
         """
         return params
 

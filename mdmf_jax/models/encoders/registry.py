@@ -3,8 +3,8 @@
 from typing import Any
 
 from mdmf_jax.errors import ConfigError
+from mdmf_jax.models.encoders.adapted_clip import AdaptedCLIP
 from mdmf_jax.models.encoders.base import Encoder
-from mdmf_jax.models.encoders.clip.encoder import CLIPEncoder
 from mdmf_jax.models.encoders.d2st import D2STEncoder
 from mdmf_jax.models.encoders.d2st_resnet import D2STResNetEncoder
 from mdmf_jax.models.encoders.emp_net import EMPNetEncoder
@@ -12,7 +12,7 @@ from mdmf_jax.models.encoders.task_adapter_pp import TaskAdapterEncoder
 from mdmf_jax.models.encoders.ts_fsar import TSFSAREncoder
 
 ENCODERS: dict[str, type[Encoder]] = {
-    "clip": CLIPEncoder,
+    "clip": AdaptedCLIP,
     "d2st": D2STEncoder,
     "d2st_resnet": D2STResNetEncoder,
     "emp_net": EMPNetEncoder,

@@ -12,7 +12,7 @@ from mdmf_jax.models.encoders.base import Encoder, Features, Videos
 from mdmf_jax.models.encoders.clip.preprocess import normalise
 from mdmf_jax.models.encoders.clip.text import CLIPText
 from mdmf_jax.models.encoders.clip.vision import CLIPVision, known_feature
-from mdmf_jax.models.encoders.options import CLIPOptions
+from mdmf_jax.models.encoders.options import TowerOptions
 from mdmf_jax.models.layers.adapter import (
     AdapterMaker,
     EmbeddingMaker,
@@ -37,7 +37,7 @@ class CLIPEncoder(Encoder):
     # Whether frames are projected into the space that they share with texts.
     projects: ClassVar[bool] = True
 
-    Config: ClassVar[type] = CLIPOptions
+    Config: ClassVar[type] = TowerOptions
     reads: ClassVar[str] = "clip"
     unused_params: ClassVar[str] = r"^logit_scale$"
 
