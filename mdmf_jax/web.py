@@ -67,9 +67,7 @@ def answer(
         reason = plain(problem.reason)
         raise error(f"{address}: cannot be reached ({reason}); {advice}") from problem
     except (OSError, http.client.HTTPException) as problem:
-        raise error(
-            f"{address}: the download broke off ({plain(problem)}); try again"
-        ) from problem
+        raise error(f"{address}: the download broke off ({plain(problem)}); try again") from problem
 
 
 def plain(reason: object) -> str:

@@ -1,0 +1,180 @@
+"""CLIPs of the Hugging Face hub by name: a revision pinned, the known files fetched and checked.
+
+They lie in the hub's own cache, so that what transformers has fetched is found, and the reverse.
+A branch or tag is asked for once; from then on the cache answers, until `mdmf weights fetch`.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mdmf_jax import files
+from mdmf_jax.errors import WeightsError
+from mdmf_jax.web import plain
+from mdmf_jax.weights.download import Say, is_offline, megabytes, to_stderr
+from mdmf_jax.weights.hub_cache import (
+    DEFAULT,
+    Fetched,
+    cache_folder,
+    cached,
+    is_content,
+    kind_of,
+    model_folder,
+)
+from mdmf_jax.weights.hub_files import CONFIG, Chosen, choose
+
+MOST_BYTES = 20 * 10**9  # of one CLIP; the largest that is known has 10
+_MOST_TEXT = 50 * 10**6  # of a config or vocabulary
+_TIMEOUT = 30.0  # seconds without an answer
+_MODULES = {"requests", "httpx", "httpcore", "huggingface_hub", "urllib3", "hf_xet"}
+
+
+def endpoint() -> str:
+    """Address of the hub: $HF_ENDPOINT, or the public one."""
+    return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+
+
+def fetch(name: str, revision: str = "", say: Say = to_stderr, *, refresh: bool = False) -> Fetched:
+    """The CLIP in the cache; downloaded if it is not there, or goes on where that stopped.
+
+    Args:
+      revision: commit, branch or tag; "" for the default branch.
+      refresh: ask what the revision stands for today, also where the cache has an answer.
+
+    Raises:
+      WeightsError: the hub cannot be reached or has no such model or revision; or the model is
+        not a CLIP, is too large, or is not what the hub said.
+    """
+    if not refresh and (found := cached(name, revision)):
+        return found
+    if is_offline():
+        raise WeightsError(
+            f"{name}: not here, and HF_HUB_OFFLINE forbids to fetch it; {_bring(name)}"
+        )
+    with _one_line(name, revision):
+        from huggingface_hub import HfApi
+
+        api = HfApi(endpoint=endpoint())
+        info = api.model_info(
+            name, revision=revision or None, files_metadata=True, timeout=_TIMEOUT
+        )
+    listed = {item.rfilename: item for item in info.siblings or []}
+    chosen, commit = choose(listed), str(info.sha)
+    if chosen is None:
+        raise WeightsError(_not_a_clip(name, listed))
+    total = _check_sizes(name, {file: listed[file].size for file in chosen.names})
+    say(
+        f"fetching {name} at {commit}: licence {_licence(info)}, {len(chosen.names)} files, "
+        f"{megabytes(total)}, from {endpoint()} to {model_folder(name)}"
+    )
+    _download(name, commit, chosen, listed)
+    if commit != (revision or DEFAULT):
+        files.write_whole(model_folder(name) / "refs" / (revision or DEFAULT), commit, WeightsError)
+    return Fetched(model_folder(name) / "snapshots" / commit / chosen.entry, commit)
+
+
+def _download(name: str, commit: str, chosen: Chosen, listed: Mapping[str, Any]) -> None:
+    """Fetches and checks one file after the other; the config, which comes first, is looked at."""
+    from huggingface_hub import hf_hub_download
+
+    for file in chosen.names:
+        with _one_line(name, commit):
+            path = Path(
+                hf_hub_download(
+                    name,
+                    file,
+                    revision=commit,
+                    endpoint=endpoint(),
+                    cache_dir=cache_folder(),
+                    etag_timeout=_TIMEOUT,
+                )
+            )
+        item = listed[file]
+        expected = item.lfs.sha256 if item.lfs else item.blob_id
+        if not is_content(path, expected):
+            path.resolve().unlink()
+            path.unlink(missing_ok=True)
+            raise WeightsError(
+                f"{name}: {file} is not what the hub says it is ({expected}) and was deleted; "
+                "try again"
+            )
+        if file == chosen.config == CONFIG:
+            _check_kind(name, path)
+
+
+def _check_kind(name: str, path: Path) -> None:
+    if (kind := kind_of(path)) != "clip":
+        raise WeightsError(f"{name}: is a model of the kind {kind!r}, not a CLIP; give a CLIP")
+
+
+def _check_sizes(name: str, sizes: Mapping[str, int | None]) -> int:
+    """All bytes together."""
+    for file, size in sizes.items():
+        most = _MOST_TEXT if file.endswith((".json", ".txt")) else MOST_BYTES
+        if size is None or size > most:
+            raise WeightsError(
+                f"{name}: {file} has {size if size is not None else 'an unknown number of'} "
+                f"bytes, at most {most} are fetched"
+            )
+    total = sum(size or 0 for size in sizes.values())
+    if total > MOST_BYTES:
+        raise WeightsError(f"{name}: has {total} bytes, at most {MOST_BYTES} are fetched")
+    return total
+
+
+def _not_a_clip(name: str, listed: Mapping[str, Any]) -> str:
+    some = ", ".join(sorted(listed)[:8]) or "none"
+    return (
+        f"{name}: does not hold the files of a CLIP (config.json with model.safetensors or "
+        "pytorch_model.bin and a vocabulary, or open_clip_config.json with "
+        f"open_clip_model.safetensors); it has {some}"
+    )
+
+
+def _licence(info: Any) -> str:
+    tags = [tag.removeprefix("license:") for tag in info.tags or [] if tag.startswith("license:")]
+    return plain(tags[0]) if tags else f"not stated (see {endpoint()}/{info.id})"
+
+
+def _bring(name: str) -> str:
+    return (
+        f"on a machine with a network call `mdmf weights fetch {name} --out=DIR`, copy DIR here "
+        "and give --encoder=DIR (--config.encoder.path=DIR); by hand, DIR takes config.json, "
+        "model.safetensors (or pytorch_model.bin), vocab.json and merges.txt from "
+        f"{endpoint()}/{name}"
+    )
+
+
+@contextlib.contextmanager
+def _one_line(name: str, revision: str) -> Iterator[None]:
+    """Turns what huggingface_hub and the network say into one line."""
+    from huggingface_hub import errors
+
+    try:
+        yield
+    except errors.GatedRepoError as problem:
+        raise WeightsError(
+            f"{name}: its owner asks for consent first; give it at {endpoint()}/{name}, then log "
+            "in with `hf auth login`"
+        ) from problem
+    except errors.RepositoryNotFoundError as problem:
+        raise WeightsError(
+            f"{name}: no such folder here, and {endpoint()} has no such model (or it is private: "
+            "log in with `hf auth login`); check the name"
+        ) from problem
+    except errors.RevisionNotFoundError as problem:
+        raise WeightsError(
+            f"{name}: has no revision {revision!r}; see {endpoint()}/{name}/commits"
+        ) from problem
+    except Exception as problem:
+        if not isinstance(problem, OSError) and not _is_of_network(problem):
+            raise
+        raise WeightsError(
+            f"{name}: {endpoint()} cannot be reached ({plain(problem)}); {_bring(name)}"
+        ) from problem
+
+
+def _is_of_network(problem: Exception) -> bool:
+    return any(cls.__module__.partition(".")[0] in _MODULES for cls in type(problem).__mro__)
