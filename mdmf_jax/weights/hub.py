@@ -6,6 +6,7 @@ A branch or tag is asked for once; from then on the cache answers, until `mdmf w
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from typing import Any
 from mdmf_jax import files
 from mdmf_jax.errors import WeightsError
 from mdmf_jax.web import plain
-from mdmf_jax.weights.download import Say, is_offline, megabytes, to_stderr
+from mdmf_jax.weights import download
+from mdmf_jax.weights.download import ATTEMPTS, Say, is_offline, megabytes, to_stderr
 from mdmf_jax.weights.hub_cache import (
     DEFAULT,
     Fetched,
@@ -69,7 +71,8 @@ def fetch(name: str, revision: str = "", say: Say = to_stderr, *, refresh: bool 
         f"fetching {name} at {commit}: licence {_licence(info)}, {len(chosen.names)} files, "
         f"{megabytes(total)}, from {endpoint()} to {model_folder(name)}"
     )
-    _download(name, commit, chosen, listed)
+    with files.one_line(model_folder(name), "written", WeightsError):
+        _download(name, commit, chosen, listed)
     if commit != (revision or DEFAULT):
         files.write_whole(model_folder(name) / "refs" / (revision or DEFAULT), commit, WeightsError)
     return Fetched(model_folder(name) / "snapshots" / commit / chosen.entry, commit)
@@ -77,20 +80,9 @@ def fetch(name: str, revision: str = "", say: Say = to_stderr, *, refresh: bool 
 
 def _download(name: str, commit: str, chosen: Chosen, listed: Mapping[str, Any]) -> None:
     """Fetches and checks one file after the other; the config, which comes first, is looked at."""
-    from huggingface_hub import hf_hub_download
-
     for file in chosen.names:
         with _one_line(name, commit):
-            path = Path(
-                hf_hub_download(
-                    name,
-                    file,
-                    revision=commit,
-                    endpoint=endpoint(),
-                    cache_dir=cache_folder(),
-                    etag_timeout=_TIMEOUT,
-                )
-            )
+            path = _file(name, commit, file)
         item = listed[file]
         expected = item.lfs.sha256 if item.lfs else item.blob_id
         if not is_content(path, expected):
@@ -102,6 +94,31 @@ def _download(name: str, commit: str, chosen: Chosen, listed: Mapping[str, Any])
             )
         if file == chosen.config == CONFIG:
             _check_kind(name, path)
+
+
+def _file(name: str, commit: str, file: str) -> Path:
+    """A file in the cache, fetched in several attempts if the connection breaks."""
+    from huggingface_hub import errors, hf_hub_download
+
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return Path(
+                hf_hub_download(
+                    name,
+                    file,
+                    revision=commit,
+                    endpoint=endpoint(),
+                    cache_dir=cache_folder(),
+                    etag_timeout=_TIMEOUT,
+                )
+            )
+        except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError):
+            raise
+        except Exception as problem:  # what a break is called depends on the library below
+            if attempt == ATTEMPTS or not _is_of_network(problem):
+                raise
+            time.sleep(download.PAUSE)
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _check_kind(name: str, path: Path) -> None:
@@ -169,12 +186,15 @@ def _one_line(name: str, revision: str) -> Iterator[None]:
             f"{name}: has no revision {revision!r}; see {endpoint()}/{name}/commits"
         ) from problem
     except Exception as problem:
-        if not isinstance(problem, OSError) and not _is_of_network(problem):
+        if not _is_of_network(problem):
             raise
         raise WeightsError(
-            f"{name}: {endpoint()} cannot be reached ({plain(problem)}); {_bring(name)}"
+            f"{name}: {endpoint()} cannot be reached or broke off ({plain(problem)}); call again "
+            f"to go on, or {_bring(name)}"
         ) from problem
 
 
 def _is_of_network(problem: Exception) -> bool:
-    return any(cls.__module__.partition(".")[0] in _MODULES for cls in type(problem).__mro__)
+    network = isinstance(problem, ConnectionError | TimeoutError)
+    names = {cls.__module__.partition(".")[0] for cls in type(problem).__mro__}
+    return network or not names.isdisjoint(_MODULES)

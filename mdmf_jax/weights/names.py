@@ -23,7 +23,7 @@ from mdmf_jax.weights.archives import ARCHIVES, archive_name
 Kind = Literal["packaged", "archive", "hub", "path"]
 PACKAGED = "packaged:"
 # The hub's own rule for the two parts of a model's name.
-_PART = re.compile(r"[A-Za-z0-9](?:[\w.-]{0,94}[\w-])?", re.ASCII)
+_PART = re.compile(r"[A-Za-z0-9](?:[\w.-]{0,94}\w)?", re.ASCII)
 _REVISION = re.compile(r"[A-Za-z0-9][\w./-]{0,199}", re.ASCII)
 _PATH_STARTS = ("/", ".", "~", "\\", files.CLOUD)
 _PATH_ENDS = ("/", "\\", ".pt", ".pth", ".bin", ".safetensors")
