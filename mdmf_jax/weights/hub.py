@@ -30,7 +30,8 @@ from mdmf_jax.weights.hub_files import CONFIG, Chosen, choose
 MOST_BYTES = 20 * 10**9  # of one CLIP; the largest that is known has 10
 _MOST_TEXT = 50 * 10**6  # of a config or vocabulary
 _TIMEOUT = 30.0  # seconds without an answer
-_MODULES = {"requests", "httpx", "httpcore", "huggingface_hub", "urllib3", "hf_xet"}
+# What huggingface_hub speaks through; the names have changed and have numbers behind them.
+_LIBRARIES = ("requests", "httpx", "httpcore", "huggingface_hub", "urllib3", "hf_xet")
 
 
 def endpoint() -> str:
@@ -195,6 +196,7 @@ def _one_line(name: str, revision: str) -> Iterator[None]:
 
 
 def _is_of_network(problem: Exception) -> bool:
-    network = isinstance(problem, ConnectionError | TimeoutError)
-    names = {cls.__module__.partition(".")[0] for cls in type(problem).__mro__}
-    return network or not names.isdisjoint(_MODULES)
+    modules = [cls.__module__ for cls in type(problem).__mro__]
+    return isinstance(problem, ConnectionError | TimeoutError) or any(
+        module.startswith(_LIBRARIES) for module in modules
+    )

@@ -1,6 +1,7 @@
 """OpenAI's archives from a server on this machine: whole, interrupted, wrong, absent."""
 
 import threading
+from itertools import repeat
 
 import numpy as np
 import pytest
@@ -52,7 +53,7 @@ def test_whole(server):
 
 
 def test_a_broken_connection_goes_on_by_itself(server):
-    server.breaks = 2
+    server.breaks = iter([0.5, 0.5])
     assert archives.fetch(NAME, print).read_bytes() == CONTENT
     ranges = [asked for _, _, asked in server.asked]
     assert ranges == [None, "bytes=25000-", "bytes=37500-"]
@@ -69,7 +70,7 @@ def test_interrupted_and_resumed_by_the_next_call(server):
 
 
 def test_a_server_without_ranges_sends_all_again(server):
-    server.breaks, server.ranges = 1, False
+    server.breaks, server.ranges = iter([0.5]), False
     assert archives.fetch(NAME, print).read_bytes() == CONTENT
     assert len(server.asked) == 2
 
@@ -78,11 +79,11 @@ def test_a_connection_that_brings_nothing_more(server):
     part = archives.place_of(NAME).with_name("ViT-B-16.pt.part")
     part.parent.mkdir(parents=True)
     part.write_bytes(CONTENT[:20_000])
-    server.breaks, server.share = 10**6, 0.0
+    server.breaks = repeat(0.0)
     with pytest.raises(WeightsError, match="breaks off after 20000 of 50000 bytes; call again"):
         archives.fetch(NAME, print)
     assert len(server.asked) == download.ATTEMPTS
-    server.breaks = 0
+    server.breaks = iter(())
     assert archives.fetch(NAME, print).read_bytes() == CONTENT
 
 

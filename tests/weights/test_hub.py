@@ -1,16 +1,19 @@
 """CLIPs of the hub, from a server on this machine that answers as the hub does."""
 
 import json
+from itertools import chain, repeat
+from pathlib import Path
 
+import huggingface_hub
 import numpy as np
 import pytest
-from huggingface_hub import constants
+from huggingface_hub import constants, hf_hub_download
 from safetensors.numpy import load_file
 from torch_writer import write_state_dict
 from weight_servers import Hub, contents_of, serving
 
 from mdmf_jax.errors import WeightsError
-from mdmf_jax.weights import download, hub, hub_cache
+from mdmf_jax.weights import hub, hub_cache
 from mdmf_jax.weights.hub_files import choose
 from mdmf_jax.weights.pretrained import load_pretrained, pinned
 
@@ -25,7 +28,7 @@ def server(monkeypatch, tmp_path, clip_folder):
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_PROGRESS_BARS", True)
     # The library keeps what came in pieces of 10 MB, which tiny files do not have.
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1000)
-    monkeypatch.setattr(download, "PAUSE", 0.0)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # between attempts
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
     made = Hub()
@@ -71,32 +74,32 @@ def test_a_branch_is_resolved_once_and_recorded(server, clip_folder):
     assert fetched_files(server).count("model.safetensors") == 1
 
 
-def test_transformers_cache_is_shared(server, clip_folder):
-    from huggingface_hub import snapshot_download
-
-    folder = snapshot_download(NAME, endpoint=server.address, cache_dir=constants.HF_HUB_CACHE)
+def test_the_cache_of_the_hub_is_shared(server):
+    for name in CLIP:
+        path = hf_hub_download(NAME, name, endpoint=server.address)
     before = len(server.asked)
-    assert hub.fetch(NAME) == (hub.cache_folder() / folder, server.first)
+    assert hub.fetch(NAME) == (Path(path).parent, server.first)
     assert len(server.asked) == before
 
 
 def test_a_broken_connection_goes_on_by_itself(server, clip_folder):
-    server.breaks = 2
+    server.breaks = iter([0.5, 0.5])
     place, _ = hub.fetch(NAME, say=print)
     assert contents_of(place) == {name: (clip_folder / name).read_bytes() for name in CLIP}
     assert len([asked for _, _, asked in server.asked if asked and asked != "bytes=0-"]) >= 2
 
 
 def test_interrupted_and_resumed_by_the_next_call(server, clip_folder):
-    server.breaks = 10**6
+    server.breaks = chain([0.5], repeat(0.0))
     with pytest.raises(WeightsError, match="broke off .*; call again to go on, or on a machine"):
         hub.fetch(NAME, say=print)
     assert hub.cached(NAME) is None and list(hub_cache.all_cached()) == []
-    server.breaks, server.asked = 0, []
+    server.breaks, server.asked = iter(()), []
     place, _ = hub.fetch(NAME, say=print)
     assert contents_of(place) == {name: (clip_folder / name).read_bytes() for name in CLIP}
-    ranges = [asked for _, path, asked in server.asked if path.endswith("model.safetensors")]
-    assert int(ranges[-1].removeprefix("bytes=").split("-")[0]) > 1000
+    if int(huggingface_hub.__version__.split(".")[0]) < 1:  # newer ones begin the file anew
+        ranges = [asked for _, path, asked in server.asked if path.endswith("model.safetensors")]
+        assert int(ranges[-1].removeprefix("bytes=").split("-")[0]) > 1000
 
 
 def test_stopped_between_two_files(server):

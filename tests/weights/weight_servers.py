@@ -26,7 +26,7 @@ class Server(ThreadingHTTPServer):
 
     Attributes:
       contents: path -> bytes; tests may change them.
-      breaks: how many more answers are cut off, `share`: after how much of them.
+      breaks: after which share of itself each of the next answers is cut off.
       asked: (method, path, the Range asked for) of every request.
       ranges: whether it answers to Range.
     """
@@ -35,7 +35,8 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self, contents: Mapping[str, bytes] = {}):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.contents, self.breaks, self.share, self.ranges = dict(contents), 0, 0.5, True
+        self.contents, self.ranges = dict(contents), True
+        self.breaks: Iterator[float] = iter(())
         self.asked: list[tuple[str, str, str | None]] = []
 
     @property
@@ -134,10 +135,9 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if not body:
             return None
-        if self.server.breaks and len(content) > 1000:
-            self.server.breaks -= 1
-            content = content[: int(len(content) * self.server.share)]
-            self.close_connection = True
+        share = next(self.server.breaks, None) if len(content) > 1000 else None
+        if share is not None:
+            content, self.close_connection = content[: int(len(content) * share)], True
         self.wfile.write(content)
 
     def _refuse(self, status: int, headers: dict[str, str]) -> None:
