@@ -142,7 +142,14 @@ def test_the_hub_in_one_line_and_its_revision_in_the_model(hub, videos, tmp_path
     assert again.classes_ == model.classes_ and len(hub.asked) == asked
 
 
-def test_the_revision_in_results_and_checkpoints(hub, settings, clip_folder, tmp_path):
+def test_the_revision_in_results(hub, settings):
+    settings.encoder.path, settings.method, settings.train.steps = NAME, "mean_pool", 0
+    results = mdmf_jax.evaluate(config=settings, episodes=4, quiet=True)
+    assert results["settings"]["encoder"]["path"] == f"{NAME}@{hub.commit}"
+
+
+@pytest.mark.slow
+def test_the_revision_in_checkpoints(hub, settings, clip_folder, tmp_path):
     from mdmf_jax.training.restore import find
 
     settings.encoder.path, settings.train.steps = NAME, 1
