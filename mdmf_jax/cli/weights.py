@@ -67,9 +67,10 @@ def run(options: argparse.Namespace) -> int:
 def _list() -> None:
     from mdmf_jax.weights import archives, hub_cache
     from mdmf_jax.weights.download import megabytes
+    from mdmf_jax.weights.pretrained import PACKAGED
 
     rows = [("name", "download", "licence", "here")]
-    rows.append(("packaged:demo", "none", "Apache-2.0", "in the package"))
+    rows += [(name, "none", "Apache-2.0", "in the package") for name in PACKAGED]
     for name, archive in archives.ARCHIVES.items():
         here = str(archives.cached(name) or "no")
         rows.append((name, megabytes(archive.size), archives.LICENCE, here))
@@ -88,6 +89,7 @@ def _list() -> None:
 def _fetch(text: str, out: str | None) -> None:
     from mdmf_jax import files
     from mdmf_jax.weights import archives, hub
+    from mdmf_jax.weights.hub_cache import is_commit
     from mdmf_jax.weights.names import read_name
 
     if out:
@@ -95,7 +97,7 @@ def _fetch(text: str, out: str | None) -> None:
     found = read_name(text)
     if found.kind == "hub":
         _mend(found)
-        fetched = hub.fetch(found.name, found.revision, refresh=True)
+        fetched = hub.fetch(found.name, found.revision, refresh=not is_commit(found.revision))
         place, name = fetched.place, f"{found.name}@{fetched.commit}"
     elif found.kind == "archive":
         name = archives.pinned(found.name, found.revision)
@@ -110,10 +112,11 @@ def _fetch(text: str, out: str | None) -> None:
 
 def _mend(name: "EncoderName") -> None:
     """Deletes what is here and damaged, so that it is fetched again."""
+    from mdmf_jax.weights.hub_cache import remove
+
     for path in _damaged(name):
         print(f"{path} is damaged and is fetched again")
-        path.resolve().unlink(missing_ok=True)
-        path.unlink(missing_ok=True)
+        path.unlink() if name.kind == "archive" else remove(path)
 
 
 def _copy(place: Path, out: Path) -> Path:
@@ -177,7 +180,8 @@ def _damaged(name: "EncoderName", must_be_here: bool = False) -> list[Path]:
 
 def _not_known(name: "EncoderName") -> UserError:
     from mdmf_jax.weights.names import unknown
+    from mdmf_jax.weights.pretrained import PACKAGED
 
-    if name.kind == "packaged" or Path(name.name).exists():
+    if name.name in PACKAGED or Path(name.name).exists():
         return WeightsError(f"{name}: lies here already; there is nothing to fetch or verify")
-    return WeightsError(f"{name}: no such folder, and {unknown(name)}")
+    return WeightsError(f"{name}: no such folder, and {unknown(name, PACKAGED)}")

@@ -21,9 +21,11 @@ from mdmf_jax.weights.hub_cache import (
     Fetched,
     cache_folder,
     cached,
+    is_commit,
     is_content,
     kind_of,
     model_folder,
+    remove,
 )
 from mdmf_jax.weights.hub_files import CONFIG, Chosen, choose
 
@@ -67,6 +69,8 @@ def fetch(name: str, revision: str = "", say: Say = to_stderr, *, refresh: bool 
     chosen, commit = choose(listed), str(info.sha)
     if chosen is None:
         raise WeightsError(_not_a_clip(name, listed))
+    if not is_commit(commit):
+        raise WeightsError(f"{name}: {endpoint()} names no commit but {commit!r:.60}")
     total = _check_sizes(name, {file: listed[file].size for file in chosen.names})
     say(
         f"fetching {name} at {commit}: licence {_licence(info)}, {len(chosen.names)} files, "
@@ -86,9 +90,8 @@ def _download(name: str, commit: str, chosen: Chosen, listed: Mapping[str, Any])
             path = _file(name, commit, file)
         item = listed[file]
         expected = item.lfs.sha256 if item.lfs else item.blob_id
-        if not is_content(path, expected):
-            path.resolve().unlink()
-            path.unlink(missing_ok=True)
+        if not is_content(path, str(expected)):
+            remove(path)
             raise WeightsError(
                 f"{name}: {file} is not what the hub says it is ({expected}) and was deleted; "
                 "try again"

@@ -51,7 +51,7 @@ def all_cached() -> Iterator[tuple[str, Fetched]]:
         name = folder.name.removeprefix("models--").replace("--", "/", 1)
         for snapshot in sorted(folder.glob("snapshots/*")):
             place = cached_clip(folder, snapshot.name)
-            if place and (place.is_file() or kind_of(place / CONFIG) == "clip"):
+            if place and _is_clip(place):
                 yield name, Fetched(place, snapshot.name)
 
 
@@ -103,6 +103,21 @@ def is_content(path: Path, expected: str) -> bool:
     if len(expected) == 64:
         return files.sha256_of(path, WeightsError) == expected
     return files.git_sha1_of(path, WeightsError) == expected
+
+
+def remove(path: Path) -> None:
+    """Deletes a file of a snapshot, and its content if that lies in the cache as well."""
+    content, blobs = path.resolve(), path.parents[2].resolve() / "blobs"
+    if content.parent == blobs:
+        content.unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
+
+
+def _is_clip(place: Path) -> bool:
+    try:
+        return place.is_file() or kind_of(place / CONFIG) == "clip"
+    except WeightsError:  # damaged, or of another program
+        return False
 
 
 def kind_of(config: Path) -> str:

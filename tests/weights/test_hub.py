@@ -154,6 +154,27 @@ def test_unknown_names_and_revisions(server):
     with pytest.raises(WeightsError, match="has no revision"):
         hub.fetch(NAME, "0" * 40, say=print)
     assert list(hub_cache.all_cached()) == []
+    server.gated.add(NAME)
+    with pytest.raises(WeightsError, match=f"{NAME}: its owner asks for consent first; give it"):
+        hub.fetch(NAME, say=print)
+
+
+def test_a_commit_that_leads_elsewhere_is_refused(server, tmp_path):
+    server.models[NAME]["../../../evil"] = server.models[NAME][server.first]
+    with pytest.raises(WeightsError, match="names no commit but '../../../evil'"):
+        hub.fetch(NAME, say=print)
+    assert not (tmp_path / "hub").exists()
+
+
+def test_what_is_deleted_lies_in_the_cache(server, tmp_path):
+    place, _ = hub.fetch(NAME, say=print)
+    mine = tmp_path / "mine.safetensors"
+    mine.write_bytes(b"mine")
+    (place / "model.safetensors").unlink()
+    (place / "model.safetensors").symlink_to(mine)
+    assert hub_cache.unsound(place) == [place / "model.safetensors"]
+    hub_cache.remove(place / "model.safetensors")
+    assert mine.exists() and not (place / "model.safetensors").is_symlink()
 
 
 def test_other_models_are_refused_before_their_weights(server, clip_folder, monkeypatch):
@@ -179,6 +200,8 @@ def test_damage_in_the_cache_is_found(server):
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
     (place / "merges.txt").resolve().write_bytes(b"#version: 0.3\n")
     assert [path.name for path in hub_cache.unsound(place)] == ["merges.txt", "model.safetensors"]
+    (place / "config.json").resolve().write_bytes(b"{")
+    assert list(hub_cache.all_cached()) == []  # and no error: others may use the cache
 
 
 def same_params(found, folder):

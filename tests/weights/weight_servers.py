@@ -55,6 +55,7 @@ class Hub(Server):
         super().__init__()
         self.models: dict[str, dict[str, dict[str, bytes]]] = {}
         self.tampered: set[str] = set()  # files that are sent otherwise than listed
+        self.gated: set[str] = set()
         self.licence = "mit"
 
     def add(self, name: str, content: Mapping[str, bytes]) -> str:
@@ -83,6 +84,8 @@ class Hub(Server):
         return commits[-1] if revision == "main" and commits else revision
 
     def _listing(self, name: str, revision: str) -> tuple[bytes, dict[str, str]] | None:
+        if name in self.gated:
+            raise LookupError("GatedRepo")
         if name not in self.models:
             raise LookupError("RepoNotFound")
         commit = self._commit(name, revision)
