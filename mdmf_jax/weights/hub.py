@@ -58,19 +58,11 @@ def fetch(name: str, revision: str = "", say: Say = to_stderr, *, refresh: bool 
         raise WeightsError(
             f"{name}: not here, and HF_HUB_OFFLINE forbids to fetch it; {_bring(name)}"
         )
-    with _one_line(name, revision):
-        from huggingface_hub import HfApi
-
-        api = HfApi(endpoint=endpoint())
-        info = api.model_info(
-            name, revision=revision or None, files_metadata=True, timeout=_TIMEOUT
-        )
+    info = _ask(name, revision)
     listed = {item.rfilename: item for item in info.siblings or []}
-    chosen, commit = choose(listed), str(info.sha)
+    chosen, commit = choose(listed), info.sha
     if chosen is None:
         raise WeightsError(_not_a_clip(name, listed))
-    if not is_commit(commit):
-        raise WeightsError(f"{name}: {endpoint()} names no commit but {commit!r:.60}")
     total = _check_sizes(name, {file: listed[file].size for file in chosen.names})
     say(
         f"fetching {name} at {commit}: licence {_licence(info)}, {len(chosen.names)} files, "
@@ -81,6 +73,21 @@ def fetch(name: str, revision: str = "", say: Say = to_stderr, *, refresh: bool 
     if commit != (revision or DEFAULT):
         files.write_whole(model_folder(name) / "refs" / (revision or DEFAULT), commit, WeightsError)
     return Fetched(model_folder(name) / "snapshots" / commit / chosen.entry, commit)
+
+
+def _ask(name: str, revision: str) -> Any:
+    """What the hub says of a model: its commit, files with sizes and hashes, tags."""
+    with _one_line(name, revision):
+        from huggingface_hub import HfApi
+
+        info = HfApi(endpoint=endpoint()).model_info(
+            name, revision=revision or None, files_metadata=True, timeout=_TIMEOUT
+        )
+    if not is_commit(str(info.sha)):
+        raise WeightsError(f"{name}: {endpoint()} names no commit but {info.sha!r:.60}")
+    if is_commit(revision) and info.sha != revision:
+        raise WeightsError(f"{name}: {endpoint()} answers with {info.sha} instead of {revision}")
+    return info
 
 
 def _download(name: str, commit: str, chosen: Chosen, listed: Mapping[str, Any]) -> None:

@@ -166,6 +166,13 @@ def test_a_commit_that_leads_elsewhere_is_refused(server, tmp_path):
     assert not (tmp_path / "hub").exists()
 
 
+def test_another_commit_than_the_pinned_one_is_refused(server, clip_folder):
+    second = server.add(NAME, contents_of(clip_folder))
+    server.always = server.first
+    with pytest.raises(WeightsError, match=f"answers with {server.first} instead of {second}"):
+        hub.fetch(NAME, second, say=print)
+
+
 def test_what_is_deleted_lies_in_the_cache(server, tmp_path):
     place, _ = hub.fetch(NAME, say=print)
     mine = tmp_path / "mine.safetensors"
