@@ -200,9 +200,16 @@ def _one_line(name: str, revision: str) -> Iterator[None]:
         if not _is_of_network(problem):
             raise
         raise WeightsError(
-            f"{name}: {endpoint()} cannot be reached or broke off ({plain(problem)}); call again "
+            f"{name}: {endpoint()} cannot be reached or broke off ({plain(_first(problem))}); call again "
             f"to go on, or {_bring(name)}"
         ) from problem
+
+
+def _first(problem: BaseException) -> BaseException:
+    """What began it: libraries wrap the reason several times."""
+    while (cause := problem.__cause__ or problem.__context__) is not None:
+        problem = cause
+    return problem
 
 
 def _is_of_network(problem: Exception) -> bool:

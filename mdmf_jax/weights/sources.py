@@ -152,8 +152,9 @@ def _openai_clip(path: Path, tensors: Mapping[str, np.ndarray], activation: str 
         title = "CLIP of OpenAI"
     elif activation is None:
         raise ConfigError(
-            f"{path}: the tensors of a CLIP do not say its activation; with mdmf import, add --activation=quick_gelu "
-            "for OpenAI's weights, --activation=gelu for most of open_clip's"
+            f"{path}: the tensors of a CLIP do not say its activation; with mdmf import, add "
+            "--activation=quick_gelu for OpenAI's weights, --activation=gelu for most of "
+            "open_clip's"
         )
     else:
         config = _with_activation(config, activation)
