@@ -239,6 +239,19 @@ def sha256_of(name: Name, error: Error = UserError, advice: str = "") -> str:
         return sha256(iter(lambda: file.read(2**20), b""))
 
 
+def git_sha1_of(name: Name, error: Error = UserError, advice: str = "") -> str:
+    """SHA-1 of a file's content as Git counts it, with its kind and size before it.
+
+    Raises:
+      UserError: it cannot be read.
+    """
+    with one_line(name, "read", error, advice), path(name).open("rb") as file:
+        found = hashlib.sha1(b"blob %d\0" % size_of(path(name)), usedforsecurity=False)
+        for piece in iter(lambda: file.read(2**20), b""):
+            found.update(piece)
+    return found.hexdigest()
+
+
 def digest(content: Any) -> str:
     """SHA-256 of plain data for JSON; the order of keys does not matter."""
     return sha256(json.dumps(content, sort_keys=True).encode())

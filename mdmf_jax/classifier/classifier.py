@@ -73,8 +73,9 @@ class FewShotClassifier:
         """A classifier without classes; call `fit` next.
 
         Args:
-          path: the folder of a run of `mdmf train`, one of its checkpoints, the folder of a CLIP,
-            or "packaged:demo" for the small CLIP that comes with the package.
+          path: the folder of a run of `mdmf train`, one of its checkpoints, or a CLIP: a name
+            such as "vit_b16" or "openai/clip-vit-base-patch16", which is fetched if it is not
+            here, its folder or its file; "packaged:demo" is the small one of the package.
           method: for a CLIP alone: "otam", "mean_pool" or "zero_shot".
           encoder: for a run, where its encoder's files lie, if they have moved.
 

@@ -8,13 +8,15 @@ import jax
 
 from mdmf_jax import files
 from mdmf_jax.classifier.settings import Settings, settings_of_run, untrained_clips
-from mdmf_jax.errors import ConfigError
+from mdmf_jax.errors import CheckpointError, ConfigError
 from mdmf_jax.evaluation.compiled_method import CompiledMethod
 from mdmf_jax.model import FewShotModel, Params
 from mdmf_jax.models.encoders.registry import encoder_class
 from mdmf_jax.models.methods.registry import config_class, default_sections
 from mdmf_jax.models.model_settings import ModelSettings
 from mdmf_jax.training.restore import restore
+from mdmf_jax.weights.names import read_name, unknown
+from mdmf_jax.weights.pretrained import PACKAGED, pinned
 
 DEMO = "packaged:demo"  # the small CLIP that comes with the package
 _DEMO_PROMPT = "a video of {}"  # what it was trained with
@@ -40,7 +42,7 @@ class Model:
 
 
 def pretrained(path: files.Name, method: str = "otam", encoder: files.Name | None = None) -> Model:
-    """A model from a run's folder, a checkpoint, a CLIP's folder, or "packaged:demo".
+    """A model from a run's folder, a checkpoint, or an encoder: its name, folder or file.
 
     Args:
       method: for a CLIP without a run; it must be one that has nothing to train.
@@ -49,8 +51,12 @@ def pretrained(path: files.Name, method: str = "otam", encoder: files.Name | Non
     Raises:
       UserError: files are missing, damaged or do not fit each other.
     """
-    if str(path) == DEMO or (Path(path) / "config.json").is_file():
-        return _from_clip(str(path), method)
+    if _is_encoder(path):
+        return _from_clip(pinned(path), method)
+    if not files.path(path).is_dir():
+        raise CheckpointError(
+            f"{path}: no such folder, so it is not a run, and {unknown(path, PACKAGED)}"
+        )
     restored = restore(path, encoder=None if encoder is None else str(encoder))
     found = restored.found
     if restored.model.encoder.unit == "episode":
@@ -66,6 +72,15 @@ def pretrained(path: files.Name, method: str = "otam", encoder: files.Name | Non
     return Model(
         settings_of_run(found.config, found.train_classes), restored.model, restored.params
     )
+
+
+def _is_encoder(path: files.Name) -> bool:
+    """Whether it is a name of an encoder, or a file or folder that holds one."""
+    if read_name(path).kind != "path":
+        return True
+    place = Path(path)
+    configs = ("config.json", "open_clip_config.json")
+    return place.is_file() or any((place / name).is_file() for name in configs)
 
 
 def _from_clip(path: str, method: str) -> Model:

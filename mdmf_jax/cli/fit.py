@@ -34,8 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--encoder",
-        metavar="DIR",
-        help="without --checkpoint, the CLIP to use; with it, where its CLIP lies if it has moved",
+        metavar="NAME",
+        help="without --checkpoint, the CLIP to use: a name such as vit_b16 or "
+        "openai/clip-vit-base-patch16 (see mdmf weights list), its folder or its file; with it, "
+        "where its CLIP lies if it has moved",
     )
     parser.add_argument(
         "--method",
@@ -78,7 +80,10 @@ def run(options: argparse.Namespace) -> None:
     prompts = _prompts(options.prompt)
 
     from mdmf_jax.classifier.classifier import FewShotClassifier
+    from mdmf_jax.training.checkpoint import locate
 
+    if options.checkpoint:
+        locate(options.checkpoint)  # a run that is missing is not looked for at the hub
     begun = time.monotonic()
     classifier = FewShotClassifier.from_pretrained(
         options.checkpoint or options.encoder,

@@ -97,6 +97,7 @@ def _clip(clip: "LoadedCLIP", options: argparse.Namespace) -> tuple[Writer, str]
 def _checkpoint(source: "Source", options: argparse.Namespace) -> tuple[Writer, str]:
     from mdmf_jax.config.load import load_config
     from mdmf_jax.runs import published_checkpoint as checkpoint
+    from mdmf_jax.training.build import pinned_config
     from mdmf_jax.weights.published import PUBLISHED, check_image_tower
 
     if options.image_size:
@@ -104,6 +105,7 @@ def _checkpoint(source: "Source", options: argparse.Namespace) -> tuple[Writer, 
     assert source.method is not None  # what is no CLIP is a checkpoint of a method
     origin, published = options.source, PUBLISHED[source.method]
     config = load_config(options.config or DEFAULTS, _settings(source, options))
+    config = pinned_config(config)
     clip = checkpoint.clip_config(config.encoder.path)
     check_image_tower(source.tensors, clip, origin=origin, clip_path=config.encoder.path)
     sized = ("--config.data.crop=", "--config.data.resize=")

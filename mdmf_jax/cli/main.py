@@ -31,6 +31,7 @@ from mdmf_jax.cli import (
     search,
     splits,
     train,
+    weights,
 )
 from mdmf_jax.cli import (
     parser as parsers,
@@ -43,6 +44,7 @@ COMMANDS = {
     "eval": evaluate_run,
     "import": import_weights,
     "export": export_weights,
+    "weights": weights,
     "splits": splits,
     "prepare": prepare,
     "compare": compare,

@@ -40,7 +40,7 @@ def add_moved(parser: argparse.ArgumentParser) -> None:
 
 def add_moved_encoder(parser: argparse.ArgumentParser) -> None:
     """Adds --encoder."""
-    text = "folder of the encoder's pretrained files, if it has moved"
+    text = "name, folder or file of the encoder's pretrained model, if it has moved"
     parser.add_argument("--encoder", metavar="DIR", help=text)
 
 

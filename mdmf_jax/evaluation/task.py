@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mdmf_jax.config.config import Config
+from mdmf_jax.training.build import pinned_config
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,11 @@ class Task:
 
 
 def adapted(config: Config, task: Task) -> Config:
-    """The config with the places that the task gives."""
+    """The config with the places that the task gives; the encoder's name is pinned.
+
+    Raises:
+      UserError: as of `pinned_config`.
+    """
     encoder = replace(config.encoder, path=task.encoder) if task.encoder else config.encoder
     data = replace(config.data, root=task.data) if task.data else config.data
-    return replace(config, encoder=encoder, data=data)
+    return pinned_config(replace(config, encoder=encoder, data=data))

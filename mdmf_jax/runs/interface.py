@@ -23,8 +23,8 @@ def load(path: files.Name) -> FewShotClassifier:
 
     Args:
       path: a folder that `FewShotClassifier.save` or the command fit wrote gives a classifier
-        with its classes, ready to predict. A run's folder, one of its checkpoints, a CLIP's
-        folder, or "packaged:demo" gives one without classes, ready to be fitted, as
+        with its classes, ready to predict. A run's folder, one of its checkpoints, or a CLIP
+        by name, folder or file gives one without classes, ready to be fitted, as
         `FewShotClassifier.from_pretrained` does.
 
     Raises:

@@ -17,8 +17,7 @@ from mdmf_jax.training.checkpoint import FOLDER, Checkpoints
 from mdmf_jax.training.optimizer import make_train_optimizer, split_params
 from mdmf_jax.training.restore import find, read_params, run_settings
 from mdmf_jax.training.state import TrainState
-from mdmf_jax.weights.huggingface import load_clip
-from mdmf_jax.weights.pretrained import PACKAGED
+from mdmf_jax.weights.pretrained import load_pretrained
 from mdmf_jax.weights.published import PUBLISHED
 
 # Short side of the frames for each pixel of the crop, as published: 256 for 224.
@@ -26,14 +25,16 @@ RESIZE, CROP = 256, 224
 
 
 def clip_config(path: str) -> CLIPConfig:
-    """Sizes of the CLIP that `encoder.path` names; the whole CLIP is read and checked.
+    """Sizes of the CLIP that `encoder.path` names; all of it is read and checked.
 
     Raises:
       UserError: there is none, or it is damaged.
     """
     if not path:
         raise ConfigError("--encoder is missing: the folder of the CLIP of this checkpoint")
-    return load_clip(PACKAGED[path]() if path in PACKAGED else Path(path)).config
+    found = load_pretrained("clip", path)
+    assert found is not None  # it is for encoders without files
+    return found.config
 
 
 def fit_frames(config: Config, clip: CLIPConfig) -> Config:

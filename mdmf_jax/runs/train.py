@@ -19,7 +19,7 @@ from mdmf_jax.evaluation.evaluator import Evaluator
 from mdmf_jax.evaluation.provenance import RESULTS
 from mdmf_jax.model import FewShotModel, Params
 from mdmf_jax.training import distributed
-from mdmf_jax.training.build import make_dataset, make_model
+from mdmf_jax.training.build import make_dataset, make_model, pinned_config
 from mdmf_jax.training.checkpoint import FOLDER, Checkpoints
 from mdmf_jax.training.lock import folder_lock
 from mdmf_jax.training.loop import train_loop
@@ -94,6 +94,7 @@ def train_and_evaluate(
     first = distributed.is_first()  # The others work in silence.
     workdir, console = files.path(workdir), console or Console(quiet=not first)
     clock = {"begin": time.monotonic()}
+    config = pinned_config(config)
     run = make_run(config)
     _check_episodes(run)
     clock["prepare"] = time.monotonic()

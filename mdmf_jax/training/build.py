@@ -1,5 +1,7 @@
 """The data set and the model that a config describes."""
 
+from dataclasses import replace
+
 from mdmf_jax.config.config import Config
 from mdmf_jax.data.dataset import Dataset
 from mdmf_jax.errors import ConfigError
@@ -7,7 +9,16 @@ from mdmf_jax.model import FewShotModel
 from mdmf_jax.models.encoders.registry import encoder_class
 from mdmf_jax.models.model_settings import ModelSettings
 from mdmf_jax.training.trainer import trained
-from mdmf_jax.weights.pretrained import Pretrained
+from mdmf_jax.weights.pretrained import Pretrained, pinned
+
+
+def pinned_config(config: Config) -> Config:
+    """The config with the encoder's name pinned to what it stands for today.
+
+    Raises:
+      UserError: the hub has to be asked for it, and does not answer.
+    """
+    return replace(config, encoder=replace(config.encoder, path=pinned(config.encoder.path)))
 
 
 def make_dataset(config: Config) -> Dataset:

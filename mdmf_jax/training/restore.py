@@ -12,7 +12,7 @@ from mdmf_jax import files
 from mdmf_jax.config.config import Config, from_stored, to_dict
 from mdmf_jax.errors import CheckpointError
 from mdmf_jax.model import FewShotModel, Params
-from mdmf_jax.training.build import make_model
+from mdmf_jax.training.build import make_model, pinned_config
 from mdmf_jax.training.checkpoint import FOLDER, TRAIN_CLASSES, Checkpoints, locate
 from mdmf_jax.training.sharding import path_name
 
@@ -65,6 +65,7 @@ def find(path: files.Name, *, config: Config | None = None, encoder: str | None 
       CheckpointError: there is none, it is damaged, or was made with other settings.
     """
     folder, step = locate(path)
+    config = config and pinned_config(config)
     with Checkpoints(folder) as checkpoints:
         step = checkpoints.best() if step is None else step
         if step is None:
@@ -76,7 +77,7 @@ def find(path: files.Name, *, config: Config | None = None, encoder: str | None 
     classes = int(values.pop(TRAIN_CLASSES, 1))
     config = config or from_stored(values)
     if encoder:
-        config = replace(config, encoder=replace(config.encoder, path=encoder))
+        config = pinned_config(replace(config, encoder=replace(config.encoder, path=encoder)))
     return Found(folder, step, config, classes)
 
 

@@ -65,6 +65,24 @@ def open_source(path: str | Path, activation: str | None = None) -> Source:
     return source
 
 
+def read_clip(path: str | Path) -> LoadedCLIP:
+    """Reads a CLIP of any layout: a folder, or a file such as OpenAI's archives.
+
+    Raises:
+      UserError: as of `open_source`; or it is a checkpoint of a method.
+    """
+    path = Path(path)
+    if not path.exists():
+        return huggingface.load_clip(path)  # says what is missing
+    source = open_source(path)
+    if source.clip is None:
+        raise WeightsError(
+            f"{path}: a {source.title}, not a CLIP; convert it with mdmf import and use it as "
+            "--checkpoint"
+        )
+    return source.clip
+
+
 def _neighbours(path: Path) -> set[str]:
     """Names of the files beside a safetensors file."""
     if path.suffix != ".safetensors" or not path.parent.is_dir():
@@ -134,8 +152,9 @@ def _openai_clip(path: Path, tensors: Mapping[str, np.ndarray], activation: str 
         title = "CLIP of OpenAI"
     elif activation is None:
         raise ConfigError(
-            f"{path}: the tensors of a CLIP do not say its activation; add --activation=quick_gelu "
-            "for OpenAI's weights, --activation=gelu for most of open_clip's"
+            f"{path}: the tensors of a CLIP do not say its activation; with mdmf import, add "
+            "--activation=quick_gelu for OpenAI's weights, --activation=gelu for most of "
+            "open_clip's"
         )
     else:
         config = _with_activation(config, activation)

@@ -11,7 +11,9 @@ from safetensors.numpy import load_file, save_file
 from torch_writer import STORAGES, mapping, name, program, tensor, text, write_state_dict, write_zip
 
 from mdmf_jax.models.encoders.clip.tokenizer import Tokenizer
+from mdmf_jax.weights import archives
 from mdmf_jax.weights.huggingface import load_clip
+from mdmf_jax.weights.pretrained import load_pretrained
 
 # Sizes of the published ViT-B/16, and those of a small one with the same tokens.
 SMALL = {768: 128, 2304: 384, 3072: 512, 512: 64, 1536: 192, 2048: 256, 197: 5, 16: 8}
@@ -71,6 +73,21 @@ def test_openai_archive(command, openai_tensors, tmp_path):
     path = write_torchscript(tmp_path / "ViT.pt", whole)
     assert "CLIP of OpenAI" in command("import", path, tmp_path / "clip")
     check_openai(tmp_path / "clip", openai_tensors, "quick_gelu")
+
+
+def test_openai_archive_by_its_name(openai_tensors, tmp_path, monkeypatch):
+    monkeypatch.setenv("MDMF_CACHE", str(tmp_path))
+    numbers = dict(input_resolution=32, context_length=77, vocab_size=49408)
+    place = archives.place_of("vit_b16")
+    place.parent.mkdir()
+    write_torchscript(place, openai_tensors | {key: np.array(x) for key, x in numbers.items()})
+    found = archives.ARCHIVES["vit_b16"]._replace(size=place.stat().st_size)
+    monkeypatch.setitem(archives.ARCHIVES, "vit_b16", found)
+    clip = load_pretrained("clip", "ViT-B/16")
+    assert clip.config.vision.hidden_act == "quick_gelu"
+    np.testing.assert_array_equal(
+        clip.params["text_projection"]["kernel"], openai_tensors["text_projection"]
+    )
 
 
 @pytest.mark.parametrize("activation", ["quick_gelu", "gelu"])

@@ -7,6 +7,7 @@ from safetensors.numpy import save_file
 
 from mdmf_jax.errors import WeightsError
 from mdmf_jax.models.encoders.clip.published import published_config
+from mdmf_jax.weights.pretrained import load_pretrained
 from mdmf_jax.weights.published import check_image_tower, fusion_sizes
 from mdmf_jax.weights.sources import open_source
 
@@ -29,6 +30,14 @@ def test_checkpoints_are_recognised_by_names_alone(model, prefix, tmp_path):
     source = open_source(tmp_path / "x.safetensors")
     assert (source.method, source.clip) == (MODELS[model], None)
     assert source.tensors.keys() == shapes(model).keys()
+
+
+def test_a_checkpoint_is_not_an_encoder(tmp_path):
+    save_file(
+        random_tensors({name: () for name in shapes("mdmf_vitb16")}), tmp_path / "x.safetensors"
+    )
+    with pytest.raises(WeightsError, match="a CLIP-MDMF checkpoint, not a CLIP; convert it"):
+        load_pretrained("clip", tmp_path / "x.safetensors")
 
 
 @pytest.mark.parametrize("names", [("a\nb",), ("x", "module.x")])

@@ -15,8 +15,8 @@ class EncoderOptions:
 
     path: str = setting(
         "",
-        'folder of the pretrained model, a CLIP in Hugging Face\'s layout; "packaged:demo" is '
-        "the demo's",
+        "the pretrained model: a name such as vit_b16, OWNER/NAME or OWNER/NAME@REVISION of the "
+        'hub or "packaged:demo" (see `mdmf weights list`), or its folder or file',
         affects="result",  # stored features depend on the parameters themselves
     )
     prompt: str = setting(

@@ -6,8 +6,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from mdmf_jax.data.protocols.download import check_address, download
+from mdmf_jax.data.protocols.download import download
 from mdmf_jax.errors import DataError
+from mdmf_jax.web import check_address
 
 CONTENT = b"a run/r1\n" * 100
 
@@ -162,11 +163,11 @@ def test_nobody_answers():
 )
 def test_addresses_that_are_refused(address):
     with pytest.raises(DataError):
-        check_address(address)
+        check_address(address, DataError)
 
 
 @pytest.mark.parametrize(
     "address", ["https://example.org/x", "http://localhost:1/x", "http://[::1]:1/x"]
 )
 def test_addresses_that_are_allowed(address):
-    check_address(address)
+    check_address(address, DataError)
