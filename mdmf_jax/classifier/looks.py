@@ -6,7 +6,7 @@ import numpy as np
 
 from mdmf_jax.classifier.leave_one_out import left_out
 from mdmf_jax.classifier.support import SupportSet
-from mdmf_jax.classifier.verdict import ALPHA, LeftOut, Verdict, tail_probability
+from mdmf_jax.classifier.verdict import ALPHA, WORKS, LeftOut, Verdict, tail_probability
 from mdmf_jax.data.transforms.geometry import resize_short_side
 
 SIDE = 8  # pixels of the short side of the single frame: where is which colour
@@ -22,7 +22,8 @@ def support_warnings(support: SupportSet, verdict: Verdict | None) -> list[str]:
     lines = same_videos(support)
     if verdict is not None and verdict.videos and verdict.origin == "leave_one_out":
         lines += [background_line(support, verdict)] if _has_pictures(support) else []
-        lines += [_outlier_line(support, video) for video in outliers(verdict)]
+        if verdict.word == WORKS:
+            lines += [_outlier_line(support, video) for video in outliers(verdict)]
     return [line for line in lines if line]
 
 

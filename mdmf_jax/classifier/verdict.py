@@ -104,8 +104,8 @@ class Verdict:
             return counts
         if self.word == WEAK:
             return f"{counts}: better than chance, but many answers will be wrong"
-        reason = self.reason or "not above chance"
-        return f"{counts}: {reason}, so that every answer is 'unknown'"
+        luck = f"not above chance (luck does as well in {self.p_value or 1:.0%} of cases)"
+        return f"{counts}: {self.reason or luck}, so that every answer is 'unknown'"
 
 
 def judge(
