@@ -112,6 +112,11 @@ class FewShotClassifier:
         return list(self._support.classes)
 
     @property
+    def support_(self) -> SupportSet:
+        """What is kept of the labelled videos; to be looked at and not changed."""
+        return self._support
+
+    @property
     def counts_(self) -> list[int]:
         """Number of videos of each class."""
         return self._support.counts

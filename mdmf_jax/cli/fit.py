@@ -104,7 +104,7 @@ def run(options: argparse.Namespace) -> None:
     if options.report:
         from mdmf_jax.report.fit_page import write_fit_page
 
-        write_fit_page(options.report, classifier)
+        write_fit_page(options.report, classifier, tuple(classifier.notes_))
     _print(classifier, options, time.monotonic() - begun)
 
 
