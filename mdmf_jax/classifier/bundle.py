@@ -8,7 +8,7 @@ support.safetensors. Nothing in it is ever unpickled, and no checkpoint is neede
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -21,6 +21,7 @@ from mdmf_jax.classifier.model import Model
 from mdmf_jax.classifier.old_bundle import read_format_1
 from mdmf_jax.classifier.settings import settings_from_dict, settings_to_dict
 from mdmf_jax.classifier.support import SupportClass, SupportSet
+from mdmf_jax.classifier.verdict import Verdict, verdict_from_dict
 from mdmf_jax.errors import CheckpointError, UserError
 from mdmf_jax.evaluation.provenance import versions
 from mdmf_jax.model import FewShotModel, Params
@@ -36,9 +37,16 @@ HEAD, ENCODER, SUPPORT = "head.safetensors", "encoder.safetensors", "support.saf
 _AGAIN = "fit the model again"
 
 
-def save_bundle(
-    folder: files.Name, model: Model, support: SupportSet, calibration: Calibration
-) -> None:
+class Saved(NamedTuple):
+    """What a folder holds; no verdict if an older version wrote it."""
+
+    model: Model
+    support: SupportSet
+    calibration: Calibration
+    verdict: Verdict | None
+
+
+def save_bundle(folder: files.Name, saved: Saved) -> None:
     """Writes the folder whole or not at all; it may replace an older model.
 
     Raises:
@@ -48,10 +56,10 @@ def save_bundle(
     if place.exists() and not (place / NAME).is_file() and not files.is_empty(place):
         raise CheckpointError(f"{folder} exists and is not a saved model; give another folder")
     with files.whole_folder(folder, CheckpointError, replace=True) as temporary:
-        _write(temporary, model, support, calibration)
+        _write(temporary, saved)
 
 
-def load_bundle(folder: files.Name) -> tuple[Model, SupportSet, Calibration]:
+def load_bundle(folder: files.Name) -> Saved:
     """Reads and checks what `save_bundle` wrote, also what version 0.1.0 wrote.
 
     Raises:
@@ -76,16 +84,19 @@ def load_bundle(folder: files.Name) -> tuple[Model, SupportSet, Calibration]:
         arrays = read_safetensors(folder / SUPPORT)
         support = SupportSet(_classes(content["classes"], arrays, few_shot, read_arrays))
         calibration = _calibration(content["calibration"])
+        judged = content.get("verdict")
+        verdict = None if judged is None else verdict_from_dict(judged)
     except (KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f"{folder / NAME} is not as this program writes it: {error}"
         ) from None
     except UserError as error:
         raise type(error)(f"{folder}: {error}") from error
-    return Model(settings, few_shot, params), support, calibration
+    return Saved(Model(settings, few_shot, params), support, calibration, verdict)
 
 
-def _write(folder: Path, model: Model, support: SupportSet, calibration: Calibration) -> None:
+def _write(folder: Path, saved: Saved) -> None:
+    model, support = saved.model, saved.support
     few_shot, params = model.few_shot, jax.tree.map(np.asarray, model.params)
     own = flatten_dict(few_shot.start, sep="/")
     old, new = divide(params["encoder"], lambda path: path in own)
@@ -103,9 +114,11 @@ def _write(folder: Path, model: Model, support: SupportSet, calibration: Calibra
         "settings": settings_to_dict(model.settings),
         "classes": [
             {"name": name, "prompt": c.prompt, "videos": c.sources}
+            | {"digests": c.digests, "groups": c.groups}
             for name, c in support.classes.items()
         ],
-        "calibration": asdict(calibration),
+        "calibration": asdict(saved.calibration),
+        "verdict": saved.verdict.to_dict() if saved.verdict else None,
         "versions": versions(),
         "files": {
             path.relative_to(folder).as_posix(): files.sha256_of(path)
@@ -188,15 +201,28 @@ def _classes(entries, arrays, few_shot: FewShotModel, read_arrays) -> dict[str, 
         if not fits:
             raise CheckpointError(f"the arrays of class {number} do not fit {NAME}")
         sources = [str(video) for video in videos]
-        classes[name] = SupportClass(prompt, text, features, sources, pictures)
+        more = [_names(entry.get(key), len(videos)) for key in ("digests", "groups")]
+        classes[name] = SupportClass(prompt, text, features, sources, pictures, *more)
     return classes
+
+
+def _names(values: Any, count: int) -> list[str] | None:
+    """One text for each video, or None: older models have none."""
+    if values is None:
+        return None
+    if len(values) != count or not all(isinstance(value, str) for value in values):
+        raise TypeError(f"{len(values)} digests or groups for {count} videos")
+    return list(values)
 
 
 def _calibration(values: dict[str, Any]) -> Calibration:
     numbers = {name: (int, float) for name in ("temperature", "threshold", "target")}
     kinds = numbers | {"score": str, "origin": str, "known": int, "foreign": int}
-    kinds["auroc"] = (int, float, type(None))
+    kinds["auroc"] = kinds["temperature"] = (int, float, type(None))
+    kinds["evidence"] = (bool, type(None))
+    values = {"evidence": None} | values  # older models were not judged
     fits = values.keys() == kinds.keys() and all(isinstance(values[k], kinds[k]) for k in kinds)
-    if not fits or values["score"] not in SCORES or not values["temperature"] > 0:
+    temperature = values.get("temperature")
+    if not fits or values["score"] not in SCORES or not (temperature is None or temperature > 0):
         raise CheckpointError("its calibration is incomplete or of another version; fit again")
     return Calibration(**values)

@@ -13,22 +13,22 @@ from typing import Any
 import numpy as np
 
 from mdmf_jax import files
-from mdmf_jax.classifier.bundle import load_bundle, save_bundle
-from mdmf_jax.classifier.calibration import TARGET, Calibration, calibrate, softmax
+from mdmf_jax.classifier.bundle import Saved, load_bundle, save_bundle
+from mdmf_jax.classifier.calibration import TARGET, Calibration
 from mdmf_jax.classifier.clips import BadVideo, ClipReader, describe, several, timed_frames
 from mdmf_jax.classifier.encoding import Encoded, encode_videos
 from mdmf_jax.classifier.explanation import explain_query
 from mdmf_jax.classifier.folders import by_class
+from mdmf_jax.classifier.groups import Groups, read_groups
+from mdmf_jax.classifier.judging import judge_support, judge_validation
+from mdmf_jax.classifier.looks import support_warnings
 from mdmf_jax.classifier.model import Model, pretrained
+from mdmf_jax.classifier.packaged import demo_warning
+from mdmf_jax.classifier.queries import Labelled, labelled_logits
 from mdmf_jax.classifier.scoring import UNKNOWN, Prediction, evaluation, prediction
 from mdmf_jax.classifier.spans import spans_of
-from mdmf_jax.classifier.support import (
-    SupportClass,
-    SupportSet,
-    leave_one_out,
-    query_logits,
-    support_classes,
-)
+from mdmf_jax.classifier.support import SupportClass, SupportSet, query_logits, support_classes
+from mdmf_jax.classifier.verdict import Verdict
 from mdmf_jax.classifier.windows import Span, check_window, cut_windows
 from mdmf_jax.data.protocols.splits import class_name
 from mdmf_jax.errors import DataError
@@ -59,6 +59,7 @@ class FewShotClassifier:
         self._score, self._target = score, target
         self._support = SupportSet()
         self._calibration: Calibration | None = None
+        self._verdict: Verdict | None = None
         self.skipped_: list[BadVideo] = []
         self.notes_: list[str] = []
 
@@ -91,9 +92,11 @@ class FewShotClassifier:
         Raises:
           UserError: a file is missing, changed or does not fit the others.
         """
-        model, support, calibration = load_bundle(folder)
-        classifier = cls(model, score=calibration.score, target=calibration.target)
-        classifier._support, classifier._calibration = support, calibration
+        saved = load_bundle(folder)
+        made = saved.calibration
+        classifier = cls(saved.model, score=made.score, target=made.target)
+        classifier._support, classifier._calibration = saved.support, made
+        classifier._verdict = saved.verdict
         return classifier
 
     def save(self, folder: files.Name) -> None:
@@ -102,12 +105,17 @@ class FewShotClassifier:
         Raises:
           UserError: there are no classes yet, or the folder cannot be written.
         """
-        save_bundle(folder, self._model, self._support, self.calibration_)
+        save_bundle(folder, Saved(self._model, self._support, self.calibration_, self._verdict))
 
     @property
     def classes_(self) -> list[str]:
         """Names of the classes, in the order of the columns of `predict_proba`."""
         return list(self._support.classes)
+
+    @property
+    def support_(self) -> SupportSet:
+        """What is kept of the labelled videos; to be looked at and not changed."""
+        return self._support
 
     @property
     def counts_(self) -> list[int]:
@@ -119,10 +127,21 @@ class FewShotClassifier:
         """Temperature and threshold; made from the support videos when first needed."""
         self._check_classes()
         if self._calibration is None:
-            logits, labels, foreign = leave_one_out(self._model.stages, self._support)
-            origin = "leave_one_out" if len(labels) else "left_out_classes"
-            self._calibration = self._calibrated(logits, labels, foreign, origin)
+            self._calibration, self._verdict = judge_support(
+                self._model.stages, self._support, self._score, self._target
+            )
         return self._calibration
+
+    @property
+    def verdict_(self) -> Verdict | None:
+        """Whether anything was learnt, made with `calibration_`; None in an older saved model."""
+        _ = self.calibration_
+        return self._verdict
+
+    @property
+    def warnings_(self) -> list[str]:
+        """Lines on the support videos that a person should look at; see `support_warnings`."""
+        return support_warnings(self._support, self.verdict_)
 
     def fit(
         self,
@@ -130,6 +149,7 @@ class FewShotClassifier:
         labels: Sequence[str] | None = None,
         prompts: Mapping[str, str] | None = None,
         *,
+        groups: files.Name | Mapping[str, str] | None = None,
         on_error: str = "raise",
     ) -> "FewShotClassifier":
         """Learns the classes from labelled videos; classes may differ in their number.
@@ -138,6 +158,8 @@ class FewShotClassifier:
           videos: a folder with a folder for each class, the videos of each class by name, or a
             list with `labels`.
           prompts: texts for classes whose name in words, in the model's prompt, does not do.
+          groups: a person or camera by clip, or a CSV file of that (clip,group). Where a clip is
+            left out, its group is; see `read_groups`.
 
         Raises:
           DataError: fewer than 2 classes, a class without videos, or a bad video.
@@ -151,6 +173,8 @@ class FewShotClassifier:
         self._support = SupportSet(self._learn(classes, prompts or {}, on_error))
         self._calibration = None
         self.skipped_ = others + self.skipped_
+        if groups is not None:
+            self._set_groups(read_groups(groups))
         return self
 
     def add_class(
@@ -191,12 +215,12 @@ class FewShotClassifier:
         Raises:
           DataError: no video of a learnt class can be used, or a bad video.
         """
-        logits, truth = self._labelled_logits(videos, labels, on_error)
-        known = np.array([label in self._support.classes for label in truth], bool)
-        if not known.any():
+        found = self._labelled(videos, labels, on_error)
+        if not set(found.truth) & set(self.classes_):
             raise DataError("validation: holds no video of the classes " + ", ".join(self.classes_))
-        targets = np.array([self.classes_.index(t) for t, k in zip(truth, known, strict=True) if k])
-        self._calibration = self._calibrated(logits[known], targets, logits[~known], "validation")
+        self._calibration, self._verdict = judge_validation(
+            *found[:3], self.classes_, self._score, self._target
+        )
         return self
 
     def predict(self, videos: Any, *, on_error: str = "raise") -> np.ndarray:
@@ -207,7 +231,7 @@ class FewShotClassifier:
         """Probabilities [N, W] in the order of `classes_`; NaN for a video passed over."""
         logits, kept, count = self._logits(videos, on_error)
         posteriors = np.full((count, len(self.classes_)), np.nan)
-        posteriors[kept] = softmax(logits / self.calibration_.temperature)
+        posteriors[kept] = self.calibration_.posteriors(logits)
         return posteriors
 
     def predictions(self, videos: Any, *, on_error: str = "raise") -> list[Prediction]:
@@ -225,16 +249,23 @@ class FewShotClassifier:
         return self.evaluate(videos, labels)["open_accuracy"]
 
     def evaluate(
-        self, videos: Any, labels: Sequence[str] | None = None, *, on_error: str = "raise"
+        self,
+        videos: Any,
+        labels: Sequence[str] | None = None,
+        *,
+        groups: files.Name | Mapping[str, str] | None = None,
+        on_error: str = "raise",
     ) -> dict[str, Any]:
         """Figures of labelled videos, inputs as for `fit`; see `scoring.evaluation`.
 
-        Classes that were not learnt count as unknown.
+        Classes that were not learnt count as unknown. With `groups` a video is compared with
+        support videos of other groups only. "in_support" lists videos that are support videos.
         """
-        logits, truth = self._labelled_logits(videos, labels, on_error)
-        if not truth:
+        found = self._labelled(videos, labels, on_error, groups)
+        if not found.truth:
             raise DataError("evaluate: there is not a video that can be used")
-        return evaluation(logits, truth, self.classes_, self.calibration_)
+        figures = evaluation(found.logits, found.truth, self.classes_, self.calibration_)
+        return figures | {"in_support": found.in_support}
 
     def search(
         self, video: Any, window: float = 2.0, stride: float | None = None, *, rate: float = 25.0
@@ -252,6 +283,8 @@ class FewShotClassifier:
         """
         stride = window / 8 if stride is None else stride
         check_window(window, stride)
+        warning = demo_warning(self._model, [video])
+        self.notes_ = [warning] if warning else []
         calibration, frames = self.calibration_, timed_frames(video, rate)
         windows = cut_windows(frames, self._reader, window, stride)
         return spans_of(self._model.stages, self._support, calibration, windows)
@@ -279,6 +312,8 @@ class FewShotClassifier:
     def _encode(self, videos, on_error: str, pictures: bool = False) -> Encoded:
         encoded = encode_videos(self._reader, self._model.stages, videos, on_error, pictures)
         self.skipped_, self.notes_ = encoded.skipped, encoded.notes
+        if warning := demo_warning(self._model, [videos[place] for place in encoded.kept]):
+            self.notes_ = [*self.notes_, warning]
         return encoded
 
     def _logits(self, videos, on_error: str) -> tuple[np.ndarray, list[int], int]:
@@ -291,17 +326,28 @@ class FewShotClassifier:
         logits = query_logits(self._model.stages, self._support, encoded.features)
         return logits, encoded.kept, len(videos)
 
-    def _labelled_logits(self, videos, labels, on_error: str) -> tuple[np.ndarray, list[str]]:
+    def _labelled(self, videos, labels, on_error: str, groups=None) -> Labelled:
+        """Logits and labels of the labelled videos that could be used."""
         classes, others = by_class(videos, labels, on_error)
         truth = [name for name, some in classes.items() for _ in some]
-        logits, kept, _ = self._logits([v for some in classes.values() for v in some], on_error)
-        self.skipped_ = others + self.skipped_
-        return logits, [truth[place] for place in kept]
-
-    def _calibrated(self, logits, labels, foreign, origin: str) -> Calibration:
-        return calibrate(
-            logits, labels, foreign, origin=origin, score=self._score, target=self._target
+        videos = [video for some in classes.values() for video in some]
+        self._check_classes()
+        encoded = self._encode(videos, on_error)
+        found = labelled_logits(
+            self._model.stages,
+            self._support,
+            encoded,
+            [truth[place] for place in encoded.kept],
+            [describe(videos[place]) for place in encoded.kept],
+            None if groups is None else read_groups(groups),
         )
+        self.skipped_ = others + self.skipped_ + found.untested
+        return found
+
+    def _set_groups(self, groups: Groups) -> None:
+        given = iter(groups.of_all(self._support.sources))
+        for class_ in self._support.classes.values():
+            class_.groups = [next(given) for _ in class_.sources]
 
     def _check_classes(self) -> None:
         if len(self._support.classes) < 2:

@@ -1,5 +1,6 @@
 """Many videos to features, one bad file at a time."""
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -27,6 +28,7 @@ class Encoded:
       pictures: small frames of each, uint8 [N, T, h, w, 3]; None if not asked for.
       skipped: the others.
       notes: lines on what was unusual.
+      digests: of what the model sees of each; equal ones are the same video.
     """
 
     features: Features
@@ -34,6 +36,7 @@ class Encoded:
     pictures: np.ndarray | None
     skipped: list[BadVideo] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    digests: list[str] = field(default_factory=list)
 
 
 def encode_videos(
@@ -73,6 +76,11 @@ def picture(clip: np.ndarray) -> np.ndarray:
     return resize_short_side(clip, side)
 
 
+def digest(clips: np.ndarray) -> str:
+    """Names pixels uint8 [V, T, H, W, 3] by their content, wherever they came from."""
+    return hashlib.sha256(repr(clips.shape).encode() + clips.tobytes()).hexdigest()[:32]
+
+
 def _good(results: Iterator[Clip | BadVideo], done: Encoded, on_error: str) -> Iterator[Clip]:
     for position, result in enumerate(results):
         if isinstance(result, BadVideo):
@@ -81,6 +89,7 @@ def _good(results: Iterator[Clip | BadVideo], done: Encoded, on_error: str) -> I
             done.skipped.append(result)
             continue
         done.kept.append(position)
+        done.digests.append(digest(next(iter(result.clips.values()))))
         if result.note:
             done.notes.append(result.note)
         yield result

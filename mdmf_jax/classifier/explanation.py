@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from mdmf_jax.classifier.calibration import SCORES, Calibration, softmax
+from mdmf_jax.classifier.calibration import Calibration
 from mdmf_jax.classifier.support import SupportSet, encode_query
 from mdmf_jax.evaluation.compiled_method import CompiledMethod, Features
 from mdmf_jax.models.methods.panel import Panel
@@ -30,10 +30,10 @@ def explain_query(
     query, scores = encode_query(stages, texts, features)
     logits, diagnostics = stages.explain(supports, query, texts, mask)
     best = int(logits[0].argmax())
-    score = float(SCORES[calibration.score](logits)[0])
+    score = float(calibration.scores(logits)[0])
     panels = stages.model.method.panels(diagnostics)
     distances = _distances(diagnostics, panels)
-    posteriors = {k: softmax(-d / calibration.temperature) for k, d in distances.items()}
+    posteriors = {k: calibration.posteriors(-d) for k, d in distances.items()}
     # Sureness is how far the best posterior stands out.
     sure = {k: float(p.max()) for k, p in posteriors.items()}
     nearest = support.classes[names[best]]
@@ -42,8 +42,8 @@ def explain_query(
         "label": names[best],
         "score": score,
         "threshold": calibration.threshold,
-        "accepted": score >= calibration.threshold,
-        "probabilities": _named(names, softmax(logits[0] / calibration.temperature)),
+        "accepted": bool(calibration.accepts(logits)[0]),
+        "probabilities": _named(names, calibration.posteriors(logits[0])),
         "prompt": _prompt(stages, names, scores),
         "distances": {k: _named(names, d) for k, d in distances.items()},
         "posteriors": {k: _named(names, p) for k, p in posteriors.items()},

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mdmf_jax.classifier import calibration as c
+from mdmf_jax.classifier.verdict import tail_probability
 
 UNKNOWN = "unknown"
 
@@ -18,7 +19,8 @@ class Prediction(NamedTuple):
       label: its class, or "unknown"; None if it could not be read.
       nearest: the most probable class.
       probability: of `nearest`, among the classes.
-      score: how well it fits; below the threshold the label is "unknown".
+      score: how well it fits. The label is "unknown" below the threshold, and where
+        `Calibration.accepts` says so for another reason.
     """
 
     source: str
@@ -32,10 +34,10 @@ def prediction(
     source: str, logits: np.ndarray, names: Sequence[str], calibration: c.Calibration
 ) -> Prediction:
     """The answer for a video with these logits [W]."""
-    score = float(c.SCORES[calibration.score](logits[None])[0])
+    score = float(calibration.scores(logits[None])[0])
     nearest = names[int(logits.argmax())]
-    probability = float(c.softmax(logits / calibration.temperature).max())
-    label = nearest if score >= calibration.threshold else UNKNOWN
+    probability = float(calibration.posteriors(logits).max())
+    label = nearest if calibration.accepts(logits[None])[0] else UNKNOWN
     return Prediction(source, label, nearest, probability, score)
 
 
@@ -49,7 +51,8 @@ def evaluation(
       truth: label of each video; labels that are not in `names` are classes never shown.
 
     Returns:
-      videos, known, foreign (numbers of videos); of the videos of known classes: accuracy (of
+      videos, known, foreign (numbers of videos); chance (1 / W), p_value (how often chance gives
+      as many right answers, see `tail_probability`); of the videos of known classes: accuracy (of
       the nearest class, whatever its score), coverage (share accepted), accepted_accuracy,
       curve (see `accuracy_coverage`), calibration_error (15 bins), per_class; of all:
       open_accuracy ("unknown" is right for foreign videos), auroc of known against foreign and
@@ -59,12 +62,12 @@ def evaluation(
     position = {name: i for i, name in enumerate(names)}
     labels = np.array([position.get(label, len(names)) for label in truth])
     known = labels < len(names)
-    scores = c.SCORES[calibration.score](logits)
-    accepted, nearest = scores >= calibration.threshold, logits.argmax(-1)
+    scores = calibration.scores(logits)
+    accepted, nearest = calibration.accepts(logits), logits.argmax(-1)
     predicted = np.where(accepted, nearest, len(names))
     matrix = c.confusion(labels, predicted, len(names) + 1)
     inside = _of_known(
-        c.softmax(logits[known] / calibration.temperature),
+        calibration.posteriors(logits[known]),
         scores[known],
         nearest[known] == labels[known],
         accepted[known],
@@ -75,6 +78,8 @@ def evaluation(
         "videos": len(labels),
         "known": int(known.sum()),
         "foreign": int((~known).sum()),
+        "chance": 1 / len(names),
+        "p_value": tail_probability(labels[known], nearest[known], len(names)),
         **inside,
         "open_accuracy": float((predicted == labels).mean()),
         "auroc": c.auroc(scores[known], scores[~known]) if foreign and known.any() else None,

@@ -106,6 +106,8 @@ def search_folder(
                     raise
                 _say(console, f"skipped: {error}")
             else:
+                for note in classifier.notes_:
+                    _say(console, f"{name}: note: {note}")
                 journal.add(name, [list(span) for span in found])
                 _say(console, f"{name}: {len(found)} spans")
             progress.advance(task)

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 
-from mdmf_jax.classifier.calibration import SCORES, Calibration, softmax
+import numpy as np
+
+from mdmf_jax.classifier.calibration import Calibration
 from mdmf_jax.classifier.encoding import encode_windows
 from mdmf_jax.classifier.support import SupportSet, query_logits
 from mdmf_jax.classifier.windows import Span, Window, merge_windows
@@ -15,7 +17,7 @@ def spans_of(
     """The spans that show one of the classes; see `merge_windows`."""
     bounds, features = encode_windows(stages, windows)
     logits = query_logits(stages, support, features)
-    posteriors = softmax(logits / calibration.temperature)
-    scores = SCORES[calibration.score](logits)
-    names = list(support.classes)
+    # What is not accepted gains nothing; see `merge_windows`.
+    scores = np.where(calibration.accepts(logits), calibration.scores(logits), -np.inf)
+    posteriors, names = calibration.posteriors(logits), list(support.classes)
     return merge_windows(bounds, posteriors, scores, calibration.threshold, names)

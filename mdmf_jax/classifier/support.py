@@ -8,7 +8,8 @@ import jax
 import numpy as np
 
 from mdmf_jax.classifier.clips import describe
-from mdmf_jax.classifier.encoding import Encoded, joined
+from mdmf_jax.classifier.encoding import Encoded
+from mdmf_jax.classifier.groups import group_numbers
 from mdmf_jax.errors import DataError
 from mdmf_jax.evaluation.compiled_method import CompiledMethod, Features
 
@@ -23,6 +24,9 @@ class SupportClass:
       features: of its videos, name -> [K, ...].
       sources: where each video came from.
       pictures: small pictures of the frames of each video, for people, uint8 [K, T, h, w, 3].
+      digests: of what the model sees of each video; equal ones are the same video. None from
+        an older version.
+      groups: a person or camera of each video, "" for none; None without.
       outputs: what the method needs of each video, a tree [K, ...]; made when first needed.
     """
 
@@ -31,6 +35,8 @@ class SupportClass:
     features: Features
     sources: list[str]
     pictures: np.ndarray
+    digests: list[str] | None = None
+    groups: list[str] | None = None
     outputs: Any = None
 
 
@@ -50,6 +56,33 @@ class SupportSet:
         """Videos of each class [W]."""
         return [len(c.sources) for c in self.classes.values()]
 
+    @property
+    def mask(self) -> np.ndarray:
+        """Which videos are there, bool [W, K]."""
+        return np.arange(max(self.counts)) < np.array(self.counts)[:, None]
+
+    @property
+    def sources(self) -> list[str]:
+        """Where the videos came from [N], in the order of the classes."""
+        return [source for c in self.classes.values() for source in c.sources]
+
+    @property
+    def digests(self) -> list[str]:
+        """Of all videos [N], "" where there is none."""
+        return [d for c in self.classes.values() for d in c.digests or [""] * len(c.sources)]
+
+    @property
+    def group_names(self) -> list[str]:
+        """Groups of all videos [N], "" where there is none."""
+        return [g for c in self.classes.values() for g in c.groups or [""] * len(c.sources)]
+
+    @property
+    def groups(self) -> np.ndarray:
+        """Numbers of the groups, int [W, K]; the same video twice is a group too."""
+        numbers = np.full(self.mask.shape, -1)
+        numbers[self.mask] = group_numbers(self.group_names, self.digests)
+        return numbers
+
     def stacked(self, stages: CompiledMethod) -> tuple[Any, np.ndarray]:
         """Outputs of all videos, a tree [W, K, ...], and which of them are there [W, K].
 
@@ -59,9 +92,8 @@ class SupportSet:
             if class_.outputs is None:
                 texts = np.repeat(class_.text[None], len(class_.sources), 0)
                 class_.outputs = stages.encode_support(class_.features, texts)
-        most = max(self.counts)
-        mask = np.arange(most) < np.array(self.counts)[:, None]
-        rows = [np.where(here, np.arange(most), 0) for here in mask]
+        mask = self.mask
+        rows = [np.where(here, np.arange(mask.shape[1]), 0) for here in mask]
         trees = [
             jax.tree.map(lambda x: np.asarray(x)[row], c.outputs)  # noqa: B023
             for c, row in zip(self.classes.values(), rows, strict=True)
@@ -98,14 +130,27 @@ def support_classes(
         assert encoded.pictures is not None  # asked for by who encoded them
         sources = [describe(some[encoded.kept[row] - start]) for row in rows]
         features = taken(encoded.features, rows)
-        classes[name] = SupportClass(prompt, text, features, sources, encoded.pictures[rows])
+        digests = [encoded.digests[row] for row in rows]
+        classes[name] = SupportClass(
+            prompt, text, features, sources, encoded.pictures[rows], digests
+        )
         start += len(some)
     return classes
 
 
-def query_logits(stages: CompiledMethod, support: SupportSet, features: Features) -> np.ndarray:
-    """Logits [Q, W] of queries with features [Q, ...]."""
+def query_logits(
+    stages: CompiledMethod,
+    support: SupportSet,
+    features: Features,
+    barred: np.ndarray | None = None,
+) -> np.ndarray:
+    """Logits [Q, W] of queries with features [Q, ...].
+
+    Args:
+      barred: support videos that are not to be used, bool [W, K]; some of each class remain.
+    """
     supports, mask = support.stacked(stages)
+    mask = mask if barred is None else mask & ~barred
     queries, _ = encode_query(stages, support.texts, features)
     return stages.match(supports, queries, support.texts, mask)
 
@@ -130,46 +175,3 @@ def encode_query(
     if barred is not None:
         scores = np.where(np.arange(len(texts)) == barred[:, None], -np.inf, scores)
     return stages.encode_query(features, texts[scores.argmax(-1)]), scores
-
-
-def leave_one_out(
-    stages: CompiledMethod, support: SupportSet
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Logits of the support videos as if they were not in the support set.
-
-    Returns:
-      logits [M, W] and labels [M] of the videos whose class has others, each against those;
-      and for all N videos their logits against the other classes alone [N, W - 1].
-    """
-    supports, mask = support.stacked(stages)
-    features = joined([c.features for c in support.classes.values()])
-    labels, shots = np.nonzero(mask)
-    foreign = _without_own_class(stages, support, features, labels)
-    queries, _ = encode_query(stages, support.texts, features)
-    logits, chosen = [], np.flatnonzero(mask.sum(1)[labels] > 1)
-    for video in chosen:
-        rest = mask.copy()
-        rest[labels[video], shots[video]] = False
-        query = jax.tree.map(lambda x: x[video : video + 1], queries)  # noqa: B023
-        logits.append(stages.match(supports, query, support.texts, rest)[0])
-    return np.reshape(logits, (-1, len(mask))), labels[chosen], foreign
-
-
-def _without_own_class(
-    stages: CompiledMethod, support: SupportSet, features: Features, labels: np.ndarray
-) -> np.ndarray:
-    """Logits [N, W - 1] of videos against all classes but their own."""
-    supports, mask = support.stacked(stages)
-    texts, way = support.texts, len(mask)
-    own = np.arange(way) == labels[:, None]
-    if stages.independent_classes:
-        queries, _ = encode_query(stages, texts, features, barred=labels)
-        logits = stages.match(supports, queries, texts, mask)
-        return logits[~own].reshape(-1, way - 1)
-    rows = []
-    for label in range(way):
-        others = np.arange(way) != label
-        chosen = jax.tree.map(lambda x: x[others], supports)  # noqa: B023
-        queries, _ = encode_query(stages, texts[others], taken(features, labels == label))
-        rows.append(stages.match(chosen, queries, texts[others], mask[others]))
-    return np.concatenate(rows)

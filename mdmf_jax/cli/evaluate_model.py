@@ -2,7 +2,7 @@
 
 import argparse
 
-from mdmf_jax.cli.models import add_model, on_error, print_skipped, shown
+from mdmf_jax.cli.models import add_model, on_error, print_skipped, print_verdict, shown
 from mdmf_jax.errors import DataError
 from mdmf_jax.files import write_json
 
@@ -20,6 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     add_model(parser)
     parser.add_argument("--videos", required=True, metavar="DIR", help="the labelled videos")
+    parser.add_argument(
+        "--groups",
+        metavar="FILE",
+        help="CSV file clip,group: a clip is compared with labelled videos of other groups only",
+    )
     parser.add_argument("--json", metavar="FILE", help="write all figures, with the curve")
 
 
@@ -32,7 +37,10 @@ def run(options: argparse.Namespace) -> None:
     from mdmf_jax.classifier.classifier import FewShotClassifier
 
     classifier = FewShotClassifier.load(options.model)
-    results = classifier.evaluate(options.videos, on_error=on_error(options))
+    print_verdict(classifier)
+    results = classifier.evaluate(
+        options.videos, groups=options.groups, on_error=on_error(options)
+    )
     print_skipped(classifier)
     _print(results)
     if options.json:
@@ -53,13 +61,17 @@ def _print(results) -> None:
             table.add_row(shown(name), *cells)
     console.print(table)
     for line in _lines(results):
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(shown(line), highlight=False, soft_wrap=True)
 
 
 def _lines(results) -> list[str]:
+    from mdmf_jax.classifier.verdict import ALPHA
+
     lines = []
     if results["known"]:
-        lines.append(f"accuracy: {results['accuracy']:.1%} of {results['known']} videos")
+        line = f"accuracy: {results['accuracy']:.1%} of {results['known']} videos"
+        above = "" if results["p_value"] <= ALPHA else ": not above chance"
+        lines.append(f"{line} (chance {results['chance']:.1%}{above})")
         line = f"accepted: {results['coverage']:.1%} of them"
         if results["accepted_accuracy"] is not None:
             line += f", of which {results['accepted_accuracy']:.1%} right"
@@ -67,6 +79,12 @@ def _lines(results) -> list[str]:
     if results["foreign"]:
         rejected, count = results["rejected"], results["foreign"]
         lines.append(f"found unknown: {rejected:.1%} of {count} videos of other classes")
+    if results["in_support"]:
+        count, first = len(results["in_support"]), results["in_support"][0]
+        lines.append(
+            f"warning: {count} of the {results['videos']} videos are labelled videos of the model "
+            f"too, such as {first}: the figures are too good; test it with others"
+        )
     if results["auroc"] is not None:
         lines.append(f"known against unknown: AUROC {results['auroc']:.3f}")
     return lines

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mdmf_jax.cli.models import add_model, print_skipped
+from mdmf_jax.cli.models import add_model, print_skipped, print_verdict
 from mdmf_jax.errors import DataError
 
 SUMMARY = "Draw why a video got its label: alignment with the nearest class, posteriors, prompt."
@@ -43,6 +43,7 @@ def run(options: argparse.Namespace) -> None:
     if skipped and options.strict:
         raise DataError(skipped[0].reason)
     classifier = FewShotClassifier.load(options.model)
+    print_verdict(classifier)
     head = settings_from_dict(read_json(Path(options.model) / NAME)["settings"]).model.head
     names, done = picture_names(videos), 0
     for video, name in zip(videos, names, strict=True):

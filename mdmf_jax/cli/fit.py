@@ -64,6 +64,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CLASS=TEXT",
         help="text that stands for a class; may be given for each class",
     )
+    parser.add_argument(
+        "--groups",
+        metavar="FILE",
+        help="CSV file clip,group: a person or camera for each clip, not to be among the labelled "
+        "videos and left out at once",
+    )
+    parser.add_argument("--report", metavar="FILE", help="HTML page to write, with all clips")
     add_strict(parser)
 
 
@@ -91,12 +98,18 @@ def run(options: argparse.Namespace) -> None:
         options.encoder if options.checkpoint else None,
         target=options.target,
     )
-    classifier.fit(options.support, prompts=prompts, on_error=on_error(options))
+    classifier.fit(
+        options.support, prompts=prompts, groups=options.groups, on_error=on_error(options)
+    )
     print_skipped(classifier)
     if options.validation:
         classifier.calibrate(options.validation, on_error=on_error(options))
         print_skipped(classifier)
     classifier.save(options.out)
+    if options.report:
+        from mdmf_jax.report.fit_page import write_fit_page
+
+        write_fit_page(options.report, classifier, tuple(classifier.notes_))
     _print(classifier, options, time.monotonic() - begun)
 
 
@@ -106,8 +119,11 @@ def _print(classifier, options: argparse.Namespace, seconds: float) -> None:
     c = classifier.calibration_
     counts = dict(zip(classifier.classes_, classifier.counts_, strict=True))
     lines = [f"{shown(name)}: {count} videos" for name, count in counts.items()]
+    lines += map(shown, classifier.verdict_.lines())
+    lines += [f"warning: {shown(line)}" for line in classifier.warnings_]
     source = f"{c.known} known and {c.foreign} foreign videos, {c.origin.replace('_', ' ')}"
-    lines.append(f"threshold {c.threshold:.3f}, temperature {c.temperature:.3f} ({source})")
+    temperature = f"{c.temperature:.3f}" if c.temperature else "none (no information)"
+    lines.append(f"threshold {c.threshold:.3f}, temperature {temperature} ({source})")
     lines.append(f"model: {shown(options.out)}, {seconds:.0f} s")
     Console().print("\n".join(lines), highlight=False, soft_wrap=True)
 

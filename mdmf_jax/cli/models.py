@@ -38,6 +38,15 @@ def print_skipped(classifier: "FewShotClassifier") -> None:
         print(f"note: {note}", file=sys.stderr)
 
 
+def print_verdict(classifier: "FewShotClassifier") -> None:
+    """The verdict that the command fit gave of a saved model, as a line on stderr."""
+    verdict = classifier.verdict_
+    line = verdict.line() if verdict else (
+        "verdict: none, the model is of a version that did not judge; fit it again"
+    )
+    print(UserError(f"model: {line}"), file=sys.stderr)
+
+
 def shown(text: object) -> str:
     """Names of files and classes for rich: no markup, no control sequences of a terminal."""
     from rich.markup import escape

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mdmf_jax.cli.models import add_model, on_error, print_skipped, shown
+from mdmf_jax.cli.models import add_model, on_error, print_skipped, print_verdict, shown
 from mdmf_jax.errors import DataError
 from mdmf_jax.files import write_json
 
@@ -42,6 +42,7 @@ def run(options: argparse.Namespace) -> None:
     if others and options.strict:
         raise DataError(others[0].reason)
     classifier = FewShotClassifier.load(options.model)
+    print_verdict(classifier)
     answers = classifier.predictions(videos, on_error=on_error(options))
     classifier.skipped_ = others + classifier.skipped_
     print_skipped(classifier)

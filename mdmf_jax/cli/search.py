@@ -2,7 +2,7 @@
 
 import argparse
 
-from mdmf_jax.cli.models import add_model
+from mdmf_jax.cli.models import add_model, print_verdict
 from mdmf_jax.cli.numbers import positive
 
 SUMMARY = "Find the classes of a model in long videos: spans with start, end, label and score."
@@ -58,6 +58,7 @@ def run(options: argparse.Namespace) -> None:
     from mdmf_jax.classifier.searching import search_folder
 
     classifier = FewShotClassifier.load(options.model)
+    print_verdict(classifier)
     search_folder(
         classifier,
         options.model,

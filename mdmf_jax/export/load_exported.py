@@ -22,6 +22,7 @@ from jax import export
 MANIFEST = "manifest.json"
 FORMAT = 2
 UNKNOWN = "unknown"
+LEAST_PROBABILITY = 0.05  # of the nearest class, between chance (0) and certainty (1)
 BATCHES = (1, 8)  # clips at once: a few sizes, as each is compiled
 
 
@@ -151,12 +152,17 @@ class ExportedModel:
 
     def predict_proba(self, clips: Any) -> np.ndarray:
         """Probabilities [N, W]; with the fitted temperature, if the folder has one."""
-        logits = self.logits(clips) / (self._calibration or {"temperature": 1.0})["temperature"]
+        return self._posteriors(self.logits(clips))
+
+    def _posteriors(self, logits: np.ndarray) -> np.ndarray:
+        temperature = (self._calibration or {"temperature": 1.0})["temperature"]
+        # No temperature: the logits hold no information, all classes are equally probable.
+        logits = logits / temperature if temperature else np.zeros_like(logits)
         shifted = np.exp(logits - logits.max(-1, keepdims=True))
         return shifted / shifted.sum(-1, keepdims=True)
 
     def predict(self, clips: Any) -> list[str]:
-        """A label for each clip; "unknown" below the fitted threshold, if the folder has one."""
+        """A label for each clip, or "unknown" where the fitted classifier says so."""
         logits = self.logits(clips)
         labels = [self.classes[i] for i in logits.argmax(-1)]
         if self._calibration is None:
@@ -166,6 +172,11 @@ class ExportedModel:
         if self._calibration["score"] == "margin":
             score = score - ordered[:, -2]
         known = score >= self._calibration["threshold"]
+        evidence = self._calibration.get("evidence")
+        if evidence is not None:
+            chance = 1 / len(self.classes)
+            sure = self._posteriors(logits).max(-1) > chance + LEAST_PROBABILITY * (1 - chance)
+            known &= sure & evidence
         return [label if k else UNKNOWN for label, k in zip(labels, known, strict=True)]
 
     def _leaves(self, clips: Any) -> tuple[np.ndarray, ...]:

@@ -40,9 +40,9 @@ def export_path(
       UserError: the model cannot be read, or the folder exists or cannot be written.
     """
     if (Path(path) / NAME).is_file():
-        model, support, calibration = load_bundle(path)
-        export_model(folder, model, support, calibration)
-        return list(support.classes)
+        saved = load_bundle(path)
+        export_model(folder, saved.model, saved.support, saved.calibration)
+        return list(saved.support.classes)
     export_model(folder, pretrained(path, method, encoder))
     return []
 

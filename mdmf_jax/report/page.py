@@ -39,7 +39,7 @@ def evaluation_page(evaluation: Evaluation, analysis: Analysis | None, head: Any
     )
     if evaluation.checkpoint is None:
         summary += " The method was not trained."
-    return _page(title, summary, sections)
+    return page_of(title, summary, sections)
 
 
 def comparison_page(
@@ -65,7 +65,7 @@ def comparison_page(
     summary = f"{task_line(results)}."
     if analysis is not None:
         summary += f" Confusions, episodes, prompts and views are those of {looked_at}."
-    return _page(f"Comparison of {len(results['entries'])} methods", summary, sections)
+    return page_of(f"Comparison of {len(results['entries'])} methods", summary, sections)
 
 
 def _analysis_sections(analysis: Analysis | None, head: Any) -> list[Section | None]:
@@ -79,7 +79,8 @@ def _analysis_sections(analysis: Analysis | None, head: Any) -> list[Section | N
     ]
 
 
-def _page(title: str, summary: str, sections: Sequence[Section | None]) -> str:
+def page_of(title: str, summary: str, sections: Sequence[Section | None]) -> str:
+    """A page of sections, without those that are None."""
     values = {
         "title": title,
         "summary": summary,

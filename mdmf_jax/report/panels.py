@@ -26,6 +26,9 @@ STYLE: dict[Any, Any] = {
 _METADATA = ("Date", "Creator", "Format", "Type")  # left out
 INK, PATH = "#1b1f24", "#d95f02"
 _FAINTEST = 0.04  # probabilities below it are not drawn
+# Cosines have the same colours in every picture: frames that are all alike look all alike. The
+# darkest blue stays unused, so that dots and rings are to be seen on every cell.
+_WHITE, _DARKEST = 0.0, 1.5
 _FRAME = 48  # short side of the frames, pixels
 _DOT = 0.55  # diameter of the dot of probability 1, in cells
 
@@ -97,9 +100,7 @@ def _draw(axes: "Axes", panel: DrawnPanel, query: np.ndarray, support: np.ndarra
     cosines = panel.similarity
     rows, columns = cosines.shape
     low, high = float(cosines.min()), float(cosines.max())
-    # The darkest blue stays unused: dots and rings are to be seen on every cell.
-    top = high + 0.5 * max(high - low, 1e-3)
-    axes.pcolormesh(cosines, cmap="Blues", vmin=low, vmax=top, zorder=1)
+    axes.pcolormesh(cosines, cmap="Blues", vmin=_WHITE, vmax=_DARKEST, zorder=1)
     for number, frame in enumerate(_small(query)):
         _frame(axes, frame, -1.15, number)
     for number, frame in enumerate(_small(support)):
@@ -115,7 +116,7 @@ def _draw(axes: "Axes", panel: DrawnPanel, query: np.ndarray, support: np.ndarra
     axes.set_ylabel("query, from top to bottom", fontsize=8)
     axes.set_xlabel("support, from left to right", fontsize=8)
     axes.spines[:].set_visible(False)
-    span = f"cosines {low:.2f} (white) to {high:.2f} (blue)"
+    span = f"cosines {low:.2f} to {high:.2f} (0 is white, 1 blue)"
     axes.set_title(f"{allowed(panel.title)}\n{span}", fontsize=9, parse_math=False)
 
 

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mdmf_jax.classifier.support import SupportClass, SupportSet, leave_one_out, query_logits
+from mdmf_jax.classifier.leave_one_out import leave_one_out
+from mdmf_jax.classifier.support import SupportClass, SupportSet, query_logits
 from mdmf_jax.evaluation.compiled_method import CompiledMethod
 from mdmf_jax.model import FewShotModel
 from mdmf_jax.models.encoders.options import CLIPOptions

@@ -114,6 +114,7 @@ def trial() -> Check:
     queries = [some[0] for some in videos.values()]
     nearest = [answer.nearest for answer in classifier.predictions(queries)]
     line = f"fit and predict with the packaged CLIP: {time.monotonic() - begun:.0f} s"
+    line += " (it knows the demo's moving shapes only: no encoder for real videos)"
     if nearest != list(videos):
         found = f"clips are not recognised as themselves ({nearest}); {line}"
         mend = "the device computes wrong numbers: try JAX_PLATFORMS=cpu, or another jax version"
