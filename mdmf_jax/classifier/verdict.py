@@ -99,7 +99,9 @@ class Verdict:
             return f"{self.reason}; every answer is 'unknown', with the nearest class beside it"
         how = "left out one by one" if self.origin == "leave_one_out" else "of the validation"
         chance = len(self.videos) / self.way
-        counts = f"{self.right} of {len(self.videos)} clips {how} recognised, {chance:.3g} by chance"
+        counts = (
+            f"{self.right} of {len(self.videos)} clips {how} recognised, {chance:.3g} by chance"
+        )
         if self.word == WORKS:
             return counts
         if self.word == WEAK:

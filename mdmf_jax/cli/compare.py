@@ -1,9 +1,11 @@
 """`mdmf compare`: several methods on the same episodes."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from mdmf_jax.cli.entries import add_entries, entries_of
+from mdmf_jax.cli.numbers import ranges
 from mdmf_jax.cli.task import add_moved, add_sizes, add_split, task_of
 from mdmf_jax.errors import ConfigError
 
@@ -37,6 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--learning-rates",
         metavar="A,B",
         help="train with each of these, and take the best on the validation classes",
+    )
+    parser.add_argument(
+        "--seeds", metavar="LIST", help="train and test every config with each seed, such as 0,1,2"
     )
     parser.add_argument(
         "--pairs",
@@ -87,10 +92,16 @@ def _computed(options: argparse.Namespace) -> dict:
     rates = _rates(options.learning_rates)
 
     from mdmf_jax.runs.compare import compare
+    from mdmf_jax.runs.entries import for_seeds
 
+    entries, task = entries_of(options), task_of(options)
+    if options.seeds:
+        seeds = ranges(options.seeds, "--seeds", 0)
+        entries = for_seeds(entries, seeds)
+        task = task if task.seed is not None else replace(task, seed=seeds[0])
     return compare(
-        entries_of(options),
-        task_of(options),
+        entries,
+        task,
         options.out,
         pairs=options.pairs,
         train=options.train,

@@ -9,6 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
+from mdmf_jax.comparison import seeds
 from mdmf_jax.evaluation.metrics import above_chance
 from mdmf_jax.evaluation.tables import percent, with_interval
 
@@ -19,12 +20,14 @@ _PAIR_CHANCE = 0.5  # order pairs are 2-way
 # Headers of two lines, so that a table fits into a narrow window.
 _BROKEN = (" to ", " (", " trained", " episodes")
 
-NOTES = (
+_INTERVALS = (
     "Intervals are 95% intervals over the episodes, which were drawn from the videos and classes "
     "there are. They do not say how far another training, or other videos, would lead. The "
-    "difference is taken episode by episode, so its interval is that of a paired comparison.",
-    "Each method was trained with one seed. Seconds are those of answering the episodes "
-    "when the features of the videos are known and the program is compiled.",
+    "difference is taken episode by episode, so its interval is that of a paired comparison."
+)
+_TIMES = (
+    "Seconds are those of answering the episodes when the features of the videos are known and the "
+    "program is compiled."
 )
 
 
@@ -37,6 +40,13 @@ def judged(metrics: Mapping[str, Any], chance: float) -> str:
     """Accuracy and its interval, and in words if it is not above chance."""
     above = above_chance(metrics, chance)
     return with_interval(metrics) + ("" if above else ", not above chance")
+
+
+def notes(results: Mapping[str, Any]) -> list[str]:
+    """What a reader has to know of the figures."""
+    if several_seeds(results):
+        return [seeds.NOTE, _INTERVALS, _TIMES]
+    return [_INTERVALS, f"Each method was trained with one seed. {_TIMES}"]
 
 
 def overview(results: Mapping[str, Any], with_pairs: bool = True) -> Rows:
@@ -101,10 +111,22 @@ def class_rows(results: Mapping[str, Any]) -> Rows:
 def screen_tables(results: Mapping[str, Any]) -> list[Table]:
     """The overview, and the order pairs if they were asked for."""
     first = results["entries"][0]["name"]
+    if several_seeds(results):
+        return [screen_table(seed_rows(results), task_line(results))]
     tables = [screen_table(overview(results, with_pairs=False), task_line(results), first)]
     if results["pairs"]:
         tables.append(screen_table(pair_rows(results), pair_line(results), first))
     return tables
+
+
+def several_seeds(results: Mapping[str, Any]) -> bool:
+    """Whether every method was trained with several seeds."""
+    return bool(results["entries"][0].get("group"))
+
+
+def seed_rows(results: Mapping[str, Any]) -> Rows:
+    """One row for each method, over its seeds."""
+    return seeds.seed_rows(results["entries"], 1 / results["task"]["way"])
 
 
 def task_line(results: Mapping[str, Any]) -> str:
@@ -134,7 +156,10 @@ def markdown(results: Mapping[str, Any], figure: str | None = None) -> str:
     Args:
       figure: address of the forest plot, as seen from the file.
     """
-    parts = [f"{task_line(results)}.", markdown_table(overview(results))]
+    parts = [f"{task_line(results)}."]
+    if several_seeds(results):
+        parts += [markdown_table(seed_rows(results)), "Every seed by itself:"]
+    parts.append(markdown_table(overview(results)))
     if figure:
         parts.append(f"![Accuracy and paired difference of every method]({figure})")
     if results["pairs"]:
@@ -145,7 +170,7 @@ def markdown(results: Mapping[str, Any], figure: str | None = None) -> str:
     parts += [
         f"By class: accuracy of {first}, and differences of the others to it.",
         markdown_table(class_rows(results)),
-        *NOTES,
+        *notes(results),
         origin(results, "compare.json"),
     ]
     return "\n\n".join(parts) + "\n"

@@ -14,17 +14,19 @@ from mdmf_jax.report.tables import Section, Table, name, pairs, settings_list, t
 def overview_section(results: Mapping[str, Any]) -> Section:
     """Accuracy of every method and the paired differences, as a table and as a plot."""
     entries = sorted(results["entries"], key=lambda e: -e["accuracy"])
+    several = rows_of.several_seeds(results)
+    table_rows = rows_of.seed_rows(results) if several else rows_of.overview(results)
     data = {
         "tiles": [
             (e["name"], rows_of.judged(e, 1 / results["task"]["way"]), e["trained"])
             for e in entries
         ],
-        "table": _written(rows_of.task_line(results), rows_of.overview(results)),
+        "table": _written(rows_of.task_line(results), table_rows),
         "plot": data_address(_forest(results), "image/svg+xml"),
         "plot_label": (
             "Accuracy of every method and its difference to the first, with 95% intervals"
         ),
-        "notes": rows_of.NOTES,
+        "notes": rows_of.notes(results),
     }
     return Section("overview", "Overview", "Overview", "overview.html.jinja", data)
 

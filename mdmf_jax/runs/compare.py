@@ -87,7 +87,7 @@ def compare(
         console.print(f"{entry.name}:", style="bold", markup=False, highlight=False)
         ready = make_ready(entry, task, train, learning_rates, console)
         answers[entry.name], pair_answers[entry.name], facts = _answer(ready, plan, features)
-        rows.append({"name": entry.name} | ready.facts | facts)
+        rows.append({"name": entry.name, "group": entry.group} | ready.facts | facts)
         # Its videos, parameters and programs are needed no more.
         del ready
         gc.collect()

@@ -29,11 +29,29 @@ class Entry:
       name: in tables and pictures, and of the folder it is trained in.
       config: its settings.
       checkpoint: a run's folder (its best checkpoint) or one checkpoint.
+      group: name of the method, of which there is an entry for each seed.
     """
 
     name: str
     config: Config | None = None
     checkpoint: str | None = None
+    group: str = ""
+
+
+def for_seeds(entries: Sequence[Entry], seeds: Sequence[int]) -> list[Entry]:
+    """Every entry once for each seed.
+
+    Raises:
+      ConfigError: an entry is a checkpoint, which was trained with its own seed.
+    """
+    made = []
+    for entry in entries:
+        if entry.config is None:
+            raise ConfigError(f"{entry.name} is a checkpoint; --seeds goes with --config alone")
+        for seed in seeds:
+            config = replace(entry.config, seed=seed)
+            made.append(Entry(f"{entry.name}, seed {seed}", config, group=entry.name))
+    return made
 
 
 @dataclass(frozen=True)

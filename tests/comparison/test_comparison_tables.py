@@ -13,6 +13,7 @@ from rich.console import Console
 from mdmf_jax.comparison import grid_tables, tables
 from mdmf_jax.comparison.files import BEGIN, END, fill_page, read_comparison, write_comparison
 from mdmf_jax.comparison.plots import heat_map
+from mdmf_jax.comparison.seeds import over_seeds
 from mdmf_jax.errors import DataError
 
 HOSTILE = "<b>|x|</b> [red]*y*[/red] $z_1$"
@@ -80,6 +81,31 @@ def test_the_tables_on_screen(results):
         assert text in pairs
     results["pairs"] = None
     assert len(tables.screen_tables(results)) == 1
+
+
+def seeded(results):
+    """Two methods, three seeds each; the second differs by 1, 2 and 6 points."""
+    entries = []
+    for name, points in (("mdmf", (0, 0, 0)), ("trx", (1, 2, 6))):
+        for seed, more in enumerate(points):
+            accuracy = 0.5 + 0.1 * seed + more / 100
+            one = entry(f"{name}, seed {seed}", accuracy, 0.0, 0.75)
+            entries.append(one | {"group": name, "settings": {"seed": seed}})
+    return results | {"entries": entries}
+
+
+def test_several_seeds_are_summed_up(results):
+    results = seeded(results)
+    first, second = over_seeds(results["entries"])
+    assert first["accuracy"] == pytest.approx(0.6) and first["spread"] == pytest.approx(0.1)
+    assert second["differences"] == pytest.approx([0.01, 0.02, 0.06])
+    assert second["spread"] == pytest.approx(np.std([0.51, 0.62, 0.76], ddof=1))
+    (table,) = map(printed, tables.screen_tables(results))
+    for text in ("+3.0 (+1.0 to +6.0)", "75.0%", "1,234,567"):
+        assert text in table
+    text = tables.markdown(results)
+    assert "trained with every seed" in text and "one seed" not in text
+    assert "| trx | 63.0% | 12.5 | +3.0 (+1.0 to +6.0) |" in text
 
 
 def cells(line):
