@@ -9,6 +9,7 @@ from ml_collections.config_dict import ConfigDict
 
 from mdmf_jax.config import renamed
 from mdmf_jax.config.convert import build_section, check_known
+from mdmf_jax.config.param_groups import param_groups
 from mdmf_jax.config.schema import (
     DEFAULT_ENCODER,
     FIXED,
@@ -157,6 +158,7 @@ def _check_together(config: Config) -> None:
     prompt = getattr(config.encoder, "prompt", "{}")
     if "{}" not in prompt:
         raise ConfigError(f"encoder.prompt is {prompt!r}; it must contain {{}}")
+    param_groups(config.train.groups)  # which says what is wrong with them
     for name in ("trained", "freeze", "no_decay"):
         for pattern in getattr(config.train, name):
             try:

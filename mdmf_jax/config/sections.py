@@ -17,7 +17,12 @@ class TrainSection:
         affects="training",
     )
     episodes_per_step: int = setting(16, "episodes whose mean loss makes one step", min=1)
-    optimizer: Literal["adam", "sgd"] = setting("adam", '"adam", or "sgd" without momentum')
+    optimizer: Literal["adam", "adamw", "sgd"] = setting(
+        "adam", '"adam", "adamw" (decoupled weight decay), or "sgd" without momentum'
+    )
+    beta1: float = setting(0.9, "of Adam's mean of gradients", min=0, below=1)
+    beta2: float = setting(0.999, "of Adam's mean of squares", min=0, below=1)
+    epsilon: float = setting(1e-8, "added to the root of Adam's mean of squares", min=0)
     learning_rate: float = setting(1e-5, "learning rate after the warm-up", min=0)
     warmup_steps: int = setting(
         0, "steps in which the rate rises in a line from `train.warmup_start`", min=0
@@ -27,7 +32,32 @@ class TrainSection:
         (), "steps from which the rate is multiplied by `train.decay_factor` (once more)", min=1
     )
     decay_factor: float = setting(0.1, "what the rate is multiplied by", min=0)
-    weight_decay: float = setting(0.0, "times the parameter, added to its gradient", min=0)
+    schedule: Literal["steps", "cosine"] = setting(
+        "steps", '"steps" (see `train.decay_at`), or "cosine": half a cosine down to 0'
+    )
+    schedule_steps: int = setting(0, "step at which the cosine ends; 0: `train.steps`", min=0)
+    schedule_lag: int = setting(0, "so many steps later the rate follows its schedule", min=0)
+    weight_decay: float = setting(
+        0.0,
+        'times the parameter, added to its gradient; with "adamw" taken off the parameter, times '
+        "the rate",
+        min=0,
+    )
+    groups: tuple[str, ...] = setting(
+        (),
+        'texts "REGEX:rate=FACTOR,decay=NUMBER": factor of the learning rate, and weight decay, '
+        "of parameters whose path matches; the first that matches holds",
+    )
+    clip_norm: float = setting(
+        0.0, "larger gradients (norm over all parameters) are scaled down to it; 0: none", min=0
+    )
+    average: float = setting(
+        0.0,
+        "factor by which a step's weight falls with each later one, in an average of the "
+        "parameters that is validated and tested in their place; 0: no average",
+        min=0,
+        below=1,
+    )
     no_decay: tuple[str, ...] = setting(
         (), "regular expressions; parameters whose path matches do not decay"
     )
@@ -78,6 +108,11 @@ class TrainSection:
         0, "first step of a trace for the profiler; 0: none", min=0, affects="speed"
     )
     profile_steps: int = setting(3, "steps of the trace", min=1, affects="speed")
+
+    @property
+    def cosine_steps(self) -> int:
+        """Step at which a cosine ends; 0 without one."""
+        return (self.schedule_steps or self.steps) if self.schedule == "cosine" else 0
 
     @property
     def allowed_to_skip(self) -> int:

@@ -279,12 +279,12 @@ def _selected(
     """Parameters to test, and the validation metrics of their checkpoint (None at step 0)."""
     last = int(state.step)
     if last == 0:
-        return state.params, None
+        return state.tested, None
     best = checkpoints.best() if run.config.train.select == "best" else None
     step = last if best is None else best
     if step != last:
         state = checkpoints.restore(step, run.trainer.abstract_state)
-    return state.params, {"step": step} | checkpoints.metrics(step)
+    return state.tested, {"step": step} | checkpoints.metrics(step)
 
 
 def _seconds(clock: Mapping[str, float]) -> dict[str, float]:

@@ -26,12 +26,19 @@ def differences(saved: Mapping[str, Any], current: Mapping[str, Any]) -> list[st
     encoder = _encoder(current)
     found, defaults = effects(encoder), _defaults(encoder)
     before, now = _read_by_run(saved), _read_by_run(current)
+    if _ends_with_the_run(now):
+        found["train.steps"] = "result"
     changed = []
     for key in sorted(before.keys() | now.keys()):
         old, new = (values.get(key, defaults.get(key)) for values in (before, now))
         if found.get(key, "result") in FIXED_BY_CHECKPOINT and old != new:
             changed.append(f"{key}: {old!r} -> {new!r}")
     return changed
+
+
+def _ends_with_the_run(flat: Mapping[str, Any]) -> bool:
+    """Whether the learning rate depends on the number of steps."""
+    return flat.get("train.schedule") == "cosine" and not flat.get("train.schedule_steps")
 
 
 def _encoder(settings: Mapping[str, Any]) -> str:

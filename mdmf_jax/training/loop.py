@@ -44,7 +44,7 @@ def train_loop(
       episodes_per_step: to name the episodes of a step that fails.
       max_skipped: steps without a finite loss and gradient that may be left out.
       stop: number of steps done -> whether to end here.
-      validate: parameters -> metrics, among them "accuracy".
+      validate: parameters to test -> metrics, among them "accuracy".
       save: stores (step, state, validation metrics).
       profile: which steps to trace; none by default.
 
@@ -82,7 +82,7 @@ def train_loop(
             scalars.write("train", done, means | {"episodes_per_second": rate})
             _check_skipped(fetched, episodes_per_step, max_skipped, progress)
         if due:
-            result = dict(validate(state.params))
+            result = dict(validate(state.tested))
             progress.validated(done, result)
             scalars.write("validation", done, result)
             save(done, state, result)

@@ -4,67 +4,98 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import optax
 from flax.traverse_util import empty_node, flatten_dict, unflatten_dict
 
 from mdmf_jax.config.config import ALL_BUT
+from mdmf_jax.config.param_groups import ParamGroup, group_of, param_groups
 from mdmf_jax.errors import ConfigError
+from mdmf_jax.training.average import with_average
+from mdmf_jax.training.sharding import path_name
 
 Tree = dict[str, Any]
 
-
-# BatchNorm's running statistics lie among the parameters but are not trained.
-STATISTICS = r"bn\d*/(mean|var)$"
+# BatchNorm's running statistics and the bases of LoRA lie among the parameters but are not trained.
+NOT_TRAINED = r"bn\d*/(mean|var)$|/adapter/.*/basis$"
 
 
 def make_optimizer(
     learning_rate: float,
     *,
     kind: str = "adam",
+    betas: tuple[float, float] = (0.9, 0.999),
+    epsilon: float = 1e-8,
     weight_decay: float = 0.0,
     no_decay: Sequence[str] = (),
-    warmup_steps: int = 0,
-    warmup_start: float = 0.0,
-    decay_at: Sequence[int] = (),
-    decay_factor: float = 0.1,
+    groups: Sequence[str] = (),
+    clip_norm: float = 0.0,
+    average: float = 0.0,
+    **schedule: Any,
 ) -> optax.GradientTransformation:
     """The optimizer of a run; by default as CLIP-MDMF is trained: Adam with a constant rate.
 
     Args:
       learning_rate: after the warm-up.
-      kind: "adam" (decay 0.9 and 0.999, epsilon 1e-8) or "sgd" (no momentum).
-      weight_decay: this times the parameter is added to its gradient before anything else
-        (coupled L2, as PyTorch's Adam and SGD have it).
+      kind: "adam", "adamw", or "sgd" (no momentum).
+      betas, epsilon: of Adam and AdamW.
+      weight_decay: with Adam and SGD this times the parameter is added to its gradient before
+        anything else (coupled L2, as PyTorch has it); with AdamW the learning rate times it times
+        the parameter is taken off the parameter (decoupled; Loshchilov and Hutter 2019).
       no_decay: regular expressions; parameters whose path contains a match do not decay. Nor do
-        BatchNorm's running statistics.
-      warmup_steps, warmup_start, decay_at, decay_factor: see `rate_schedule`.
+        those that are not trained.
+      groups: see `param_groups`; the first that matches a parameter's path holds for it.
+      clip_norm: a gradient whose Euclidean norm over all parameters is larger is scaled down to
+        it, before anything else; 0: none is.
+      average: see `with_average`; 0: no average is kept.
+      schedule: see `rate_schedule`.
 
     Raises:
-      ConfigError: another kind.
+      ConfigError: another kind, or groups or a schedule that make no sense.
     """
-    kinds = {"adam": _adam, "sgd": optax.sgd}
-    if kind not in kinds:
-        raise ConfigError(f"train.optimizer is {kind!r}; known: {', '.join(kinds)}")
-    rate = rate_schedule(learning_rate, warmup_steps, warmup_start, decay_at, decay_factor)
-    optimizer = kinds[kind](rate)
-    if not weight_decay:
-        return optimizer
-    patterns = (*no_decay, STATISTICS)
-    decay = optax.add_decayed_weights(weight_decay, mask=lambda tree: _unmatched(tree, patterns))
-    return optax.chain(decay, optimizer)
+    if kind not in ("adam", "adamw", "sgd"):
+        raise ConfigError(f"train.optimizer is {kind!r}; known: adam, sgd, adamw")
+    known = param_groups(groups)
+    decays = weight_decay > 0 or any(group.decay for group in known)
+    decay = [_decay(weight_decay, no_decay, known)] if decays else []
+    rate = rate_schedule(learning_rate, **schedule)
+    adam = optax.scale_by_adam(b1=betas[0], b2=betas[1], eps=epsilon)
+    optimizer = optax.chain(
+        optax.identity() if kind == "sgd" else adam,
+        *(decay if kind == "adamw" else []),
+        *([_group_rates(known)] if known else []),
+        optax.scale_by_learning_rate(rate),
+    )
+    if decay and kind != "adamw":
+        optimizer = optax.chain(*decay, optimizer)
+    if clip_norm:
+        optimizer = optax.chain(optax.clip_by_global_norm(clip_norm), optimizer)
+    return with_average(optimizer, average) if average else optimizer
 
 
 def make_train_optimizer(train: Any) -> optax.GradientTransformation:
-    """The optimizer that the section `train` of a config describes."""
+    """The optimizer that the section `train` of a config describes.
+
+    Raises:
+      ConfigError: as `make_optimizer`.
+    """
     return make_optimizer(
         train.learning_rate,
         kind=train.optimizer,
+        betas=(train.beta1, train.beta2),
+        epsilon=train.epsilon,
         weight_decay=train.weight_decay,
         no_decay=train.no_decay,
+        groups=train.groups,
+        clip_norm=train.clip_norm,
+        average=train.average,
         warmup_steps=train.warmup_steps,
         warmup_start=train.warmup_start,
         decay_at=train.decay_at,
         decay_factor=train.decay_factor,
+        cosine_steps=train.cosine_steps,
+        lag=train.schedule_lag,
     )
 
 
@@ -74,33 +105,68 @@ def rate_schedule(
     warmup_start: float = 0.0,
     decay_at: Sequence[int] = (),
     decay_factor: float = 0.1,
+    cosine_steps: int = 0,
+    lag: int = 0,
 ) -> float | optax.Schedule:
     """Learning rate by step, counted from 0; a plain number if it never changes.
 
     It rises in a line from `warmup_start` at step 0 to `base` at step `warmup_steps`. From each
     step in `decay_at` on, it is multiplied by `decay_factor` once more.
+
+    Args:
+      cosine_steps: from the end of the warm-up the rate falls as half a cosine, to 0 at this
+        step; 0: it does not.
+      lag: step i has the rate of step i - lag, and the first `lag` that of step 0.
+
+    Raises:
+      ConfigError: the cosine ends before the warm-up, or there are drops beside it.
     """
-    if not warmup_steps and not decay_at:
+    if cosine_steps and (decay_at or cosine_steps <= warmup_steps):
+        raise ConfigError(
+            f"train.decay_at is {tuple(decay_at)} and train.warmup_steps {warmup_steps}; with a "
+            f"cosine over {cosine_steps} steps there can be no drops and only a shorter warm-up"
+        )
+    if not warmup_steps and not decay_at and not cosine_steps:
         return base
     factors: dict[int, float] = {}
     for step in decay_at:
         factors[step] = factors.get(step, 1.0) * decay_factor
-    drops = optax.piecewise_constant_schedule(1.0, factors)
+    fall = optax.piecewise_constant_schedule(1.0, factors)
+    if cosine_steps:
+        cosine = optax.cosine_decay_schedule(1.0, cosine_steps - warmup_steps)
+        fall = lambda step: cosine(jnp.maximum(step - warmup_steps, 0))  # noqa: E731
     warm = optax.constant_schedule(base)
     if warmup_steps:
         warm = optax.linear_schedule(warmup_start, base, warmup_steps)
-    return lambda step: warm(step) * drops(step)
+    late = (lambda step: jnp.maximum(step - lag, 0)) if lag else (lambda step: step)
+    return lambda step: warm(late(step)) * fall(late(step))
 
 
-def _adam(rate: float | optax.Schedule) -> optax.GradientTransformation:
-    return optax.adam(rate, b1=0.9, b2=0.999, eps=1e-8)
+def _decay(
+    weight_decay: float, no_decay: Sequence[str], groups: Sequence[ParamGroup]
+) -> optax.GradientTransformation:
+    """Adds each parameter's own decay times the parameter to what is given."""
+
+    def amount(path: Any) -> float:
+        name = path_name(path)
+        if any(re.search(pattern, name) for pattern in (*no_decay, NOT_TRAINED)):
+            return 0.0
+        own = group_of(name, groups).decay
+        return weight_decay if own is None else own
+
+    by_path = jax.tree_util.tree_map_with_path
+    add = optax.stateless(lambda updates, params: by_path(
+        lambda path, update, param: update + amount(path) * param, updates, params
+    ))  # fmt: skip
+    return optax.masked(add, lambda tree: by_path(lambda path, _: amount(path) != 0, tree))
 
 
-def _unmatched(tree: Any, patterns: Sequence[str]) -> Tree:
-    """A tree of the same form: True where the parameter's path matches none of the patterns."""
-    flat = flatten_dict(dict(tree), sep="/")
-    marks = {name: not any(re.search(p, name) for p in patterns) for name in flat}
-    return unflatten_dict(marks, sep="/")
+def _group_rates(groups: Sequence[ParamGroup]) -> optax.GradientTransformation:
+    """Multiplies the updates of each parameter by the factor of its group."""
+    by_path = jax.tree_util.tree_map_with_path
+    return optax.stateless(lambda updates, _: by_path(
+        lambda path, update: group_of(path_name(path), groups).rate * update, updates
+    ))  # fmt: skip
 
 
 def split_params(

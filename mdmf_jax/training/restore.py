@@ -15,6 +15,7 @@ from mdmf_jax.model import FewShotModel, Params
 from mdmf_jax.training.build import make_model, pinned_config
 from mdmf_jax.training.checkpoint import FOLDER, TRAIN_CLASSES, Checkpoints, locate
 from mdmf_jax.training.sharding import path_name
+from mdmf_jax.training.state import overlaid
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def restore(
 
 
 def read_params(found: Found, shapes: Mapping[str, Any]) -> Params:
-    """The parameters of a checkpoint, and nothing else of its state.
+    """The parameters of a checkpoint to test (see `TrainState.tested`), without its other state.
 
     Raises:
       CheckpointError: they are of other shapes, or cannot be read.
@@ -103,22 +104,30 @@ def read_params(found: Found, shapes: Mapping[str, Any]) -> Params:
     # Orbax reads no metadata at a relative path; one on gs:// is absolute.
     folder = found.folder if files.is_cloud(found.folder) else found.folder.absolute()
     path = folder / str(found.step) / "state"
-    item = {"params": jax.tree.map(lambda x: np.zeros(0, x.dtype), dict(shapes))}
-    arguments = ocp.args.PyTreeRestore(
-        item=item,
-        restore_args=jax.tree.map(lambda x: ocp.RestoreArgs(restore_type=np.ndarray), item),
-        partial_restore=True,
-    )
     try:
         with ocp.PyTreeCheckpointer() as checkpointer:
-            saved = checkpointer.metadata(path).item_metadata.tree["params"]
-            check_shapes(saved, shapes, str(path))
-            return checkpointer.restore(path, args=arguments)["params"]
+            saved = checkpointer.metadata(path).item_metadata.tree
+            check_shapes(saved["params"], shapes, str(path))
+            wanted: dict[str, Any] = {"params": dict(shapes)}
+            if found.config.train.average:
+                wanted["opt_state"] = {"average": saved["opt_state"]["average"]}
+            read = checkpointer.restore(path, args=_parts_of_state(wanted))
+            return overlaid(read["params"], read.get("opt_state", {}).get("average", {}))
     except (OSError, KeyError, ValueError) as error:
         if isinstance(error, CheckpointError):
             raise
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(f"{path} is not a checkpoint of this program: {reason}") from error
+
+
+def _parts_of_state(wanted: Any) -> Any:
+    """What Orbax has to be told to read some leaves of a state as numpy arrays."""
+    item = jax.tree.map(lambda x: np.zeros(0, x.dtype), wanted)
+    return ocp.args.PyTreeRestore(
+        item=item,
+        restore_args=jax.tree.map(lambda x: ocp.RestoreArgs(restore_type=np.ndarray), item),
+        partial_restore=True,
+    )
 
 
 def check_shapes(saved: Any, wanted: Any, origin: str) -> None:

@@ -7,8 +7,10 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
+from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.sharding import Mesh
 
+from mdmf_jax.training.average import AveragedState
 from mdmf_jax.training.optimizer import split_params
 from mdmf_jax.training.sharding import tree_shardings
 
@@ -27,6 +29,19 @@ class TrainState(struct.PyTreeNode):
     skipped: jax.Array
     params: Any
     opt_state: Any
+
+    @property
+    def tested(self) -> Any:
+        """The parameters to validate and to test: their average, where one is kept."""
+        if not isinstance(self.opt_state, AveragedState):
+            return self.params
+        return overlaid(self.params, self.opt_state.average)
+
+
+def overlaid(params: Any, average: Any) -> Any:
+    """Parameters with their average in the place of those that are trained."""
+    flat: dict[str, Any] = flatten_dict(params, keep_empty_nodes=True)
+    return unflatten_dict(flat | flatten_dict(average))
 
 
 class StateMaker:

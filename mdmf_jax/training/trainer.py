@@ -10,6 +10,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 
 from mdmf_jax.config.config import Config
+from mdmf_jax.config.param_groups import param_groups
 from mdmf_jax.data.dataset import Dataset
 from mdmf_jax.data.episodes.batches import Batches
 from mdmf_jax.errors import ConfigError
@@ -67,6 +68,12 @@ class Trainer:
                 "(--config.train.freeze='()' --config.train.trained='()')"
             )
         paths = flatten_dict(params, sep="/")
+        for group in param_groups(self.config.train.groups):
+            if not any(re.search(group.pattern, path) and kept(path) for path in paths):
+                raise ConfigError(
+                    f"train.groups: {group.pattern!r} matches no parameter that is trained (the "
+                    "paths begin with encoder/ or head/)"
+                )
         for pattern in self.config.train.trained:
             if not any(re.search(pattern, path) for path in paths):
                 raise ConfigError(
