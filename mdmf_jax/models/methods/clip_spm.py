@@ -18,6 +18,7 @@ from mdmf_jax.ops.losses import cross_entropy
 from mdmf_jax.ops.motion import motion_vector, squared_distance
 from mdmf_jax.ops.prototypes import class_means
 
+SIDES = ("query", "support")
 TEXT_DISTANCE_WEIGHT = 0.5  # of the alignment before the task's videos are mixed
 
 
@@ -63,11 +64,11 @@ class CLIPSPMConfig:
     consistency_weight: float = setting(
         0.0, "factor of what keeps frames with a prompt near those with the text; off too", min=0
     )
-    text_shares: tuple[float, ...] = setting(
-        (0.07, 0.43), "shares of queries and supports in the former", min=0
+    text_query_share: float = setting(
+        0.07, "share of the queries in the former; the supports have 0.5 minus it", min=0, max=0.5
     )
-    consistency_shares: tuple[float, ...] = setting(
-        (0.54, 0.46), "shares of queries and supports in the latter", min=0
+    consistency_query_share: float = setting(
+        0.54, "share of the queries in the latter; the supports have 1 minus it", min=0, max=1
     )
 
 
@@ -89,12 +90,6 @@ class CLIPSPM(FewShotMethod):
                 f"clip_spm.inner is {options.inner}, which clip_spm.heads = {options.heads} "
                 "does not divide"
             )
-        for name in ("text_shares", "consistency_shares"):
-            if len(getattr(options, name)) != 2:
-                raise ConfigError(
-                    f"clip_spm.{name} is {getattr(options, name)}; it must be two numbers, for "
-                    "queries and supports"
-                )
         if frames < 2:
             raise ConfigError("clip_spm needs at least 2 frames (data.frames), motion is between")
 
@@ -113,7 +108,8 @@ class CLIPSPM(FewShotMethod):
 
     @property
     def inductive(self) -> bool:
-        return self.config.task_pool == "single_query"
+        c = self.config
+        return c.task_pool == "single_query" and c.shared_text == "classes"
 
     @property
     def independent_classes(self) -> bool:
@@ -241,15 +237,14 @@ class CLIPSPM(FewShotMethod):
         losses = {"cross_entropy": cross_entropy(logits, query_labels, "sum")}
         losses["motion"] = further = d["motion"]
         if c.text_weight:
-            pairs = (
-                d[f"{side}_term_prompt"] + d[f"{side}_term_token"] for side in ("query", "support")
-            )
-            losses["text"] = sum(x * y for x, y in zip(c.text_shares, pairs, strict=True))
+            query, support = (d[f"{s}_term_prompt"] + d[f"{s}_term_token"] for s in SIDES)
+            share = c.text_query_share
+            losses["text"] = share * query + (0.5 - share) * support
             further += c.text_weight * losses["text"]
         if c.consistency_weight:
-            pairs = (d["query_term_consistency"], d["support_term_consistency"])
-            parts = zip(c.consistency_shares, pairs, strict=True)
-            losses["consistency"] = sum(x * y for x, y in parts)
+            query, support = (d[f"{s}_term_consistency"] for s in SIDES)
+            share = c.consistency_query_share
+            losses["consistency"] = share * query + (1 - share) * support
             further += c.consistency_weight * losses["consistency"]
         losses["total"] = c.query_weight * losses["cross_entropy"] + c.motion_weight * further
         return losses
