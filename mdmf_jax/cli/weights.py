@@ -72,7 +72,8 @@ def _list() -> None:
     rows = [("name", "download", "licence", "here")]
     rows += [(name, "none", "Apache-2.0", "in the package") for name in PACKAGED]
     for name, archive in archives.ARCHIVES.items():
-        here = str(archives.cached(name) or "no")
+        some = archives.begun(name)
+        here = str(archives.cached(name) or (f"{megabytes(some)} of it" if some else "no"))
         rows.append((name, megabytes(archive.size), archives.LICENCE, here))
     for name, found in hub_cache.all_cached():
         rows.append((f"{name}@{found.commit}", "none", "see its page", str(found.place)))

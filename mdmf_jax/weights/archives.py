@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from mdmf_jax import files
 from mdmf_jax.errors import ConfigError, WeightsError
-from mdmf_jax.weights.download import Say, fetch_file, is_offline, megabytes, to_stderr
+from mdmf_jax.weights.download import Say, fetch_file, is_offline, megabytes, part_of, to_stderr
 
 ADDRESS = "https://openaipublic.azureedge.net/clip/models"
 VARIABLE = "MDMF_OPENAI_WEIGHTS"  # another place of the same files: BASE/SHA256/FILE
@@ -106,6 +106,12 @@ def cached(name: str) -> Path | None:
     place = place_of(name)
     whole = place.is_file() and place.stat().st_size == ARCHIVES[name].size
     return place if whole else None
+
+
+def begun(name: str) -> int:
+    """Bytes of an archive that a download brought before it ended."""
+    part = part_of(place_of(name))
+    return part.stat().st_size if part.is_file() else 0
 
 
 def pinned(name: str, revision: str = "") -> str:

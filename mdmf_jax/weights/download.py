@@ -41,6 +41,11 @@ def is_offline() -> bool:
     return given.lower() in _TRUE
 
 
+def part_of(place: Path) -> Path:
+    """Where a file lies while it is not whole."""
+    return place.with_name(f"{place.name}.part")
+
+
 def fetch_file(address: str, place: Path, *, sha256: str, size: int, advice: str) -> None:
     """Downloads a file whole or not at all, and does nothing where another process brought it.
 
@@ -53,7 +58,7 @@ def fetch_file(address: str, place: Path, *, sha256: str, size: int, advice: str
         expected one, or cannot be written.
     """
     web.check_address(address, WeightsError)
-    part = place.with_name(f"{place.name}.part")
+    part = part_of(place)
     with files.one_line(place, "written", WeightsError):
         place.parent.mkdir(parents=True, exist_ok=True)
         with _alone(place):

@@ -4,10 +4,8 @@ They lie in the hub's own cache, so that what transformers has fetched is found,
 A branch or tag is asked for once; from then on the cache answers, until `mdmf weights fetch`.
 """
 
-import contextlib
-import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +25,12 @@ from mdmf_jax.weights.hub_cache import (
     model_folder,
     remove,
 )
+from mdmf_jax.weights.hub_errors import bring, endpoint, is_of_network, one_line
 from mdmf_jax.weights.hub_files import CONFIG, Chosen, choose
 
 MOST_BYTES = 20 * 10**9  # of one CLIP; the largest that is known has 10
 _MOST_TEXT = 50 * 10**6  # of a config or vocabulary
 _TIMEOUT = 30.0  # seconds without an answer
-# What huggingface_hub speaks through; the names have changed and have numbers behind them.
-_LIBRARIES = ("requests", "httpx", "httpcore", "huggingface_hub", "urllib3", "hf_xet")
-
-
-def endpoint() -> str:
-    """Address of the hub: $HF_ENDPOINT, or the public one."""
-    return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
 
 
 def fetch(name: str, revision: str = "", say: Say = to_stderr, *, refresh: bool = False) -> Fetched:
@@ -56,7 +48,7 @@ def fetch(name: str, revision: str = "", say: Say = to_stderr, *, refresh: bool 
         return found
     if is_offline():
         raise WeightsError(
-            f"{name}: not here, and HF_HUB_OFFLINE forbids to fetch it; {_bring(name)}"
+            f"{name}: not here, and HF_HUB_OFFLINE forbids to fetch it; {bring(name)}"
         )
     info = _ask(name, revision)
     listed = {item.rfilename: item for item in info.siblings or []}
@@ -77,7 +69,7 @@ def fetch(name: str, revision: str = "", say: Say = to_stderr, *, refresh: bool 
 
 def _ask(name: str, revision: str) -> Any:
     """What the hub says of a model: its commit, files with sizes and hashes, tags."""
-    with _one_line(name, revision):
+    with one_line(name, revision):
         from huggingface_hub import HfApi
 
         info = HfApi(endpoint=endpoint()).model_info(
@@ -93,7 +85,7 @@ def _ask(name: str, revision: str) -> Any:
 def _download(name: str, commit: str, chosen: Chosen, listed: Mapping[str, Any]) -> None:
     """Fetches and checks one file after the other; the config, which comes first, is looked at."""
     for file in chosen.names:
-        with _one_line(name, commit):
+        with one_line(name, commit):
             path = _file(name, commit, file)
         item = listed[file]
         expected = item.lfs.sha256 if item.lfs else item.blob_id
@@ -126,7 +118,7 @@ def _file(name: str, commit: str, file: str) -> Path:
         except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError):
             raise
         except Exception as problem:  # what a break is called depends on the library below
-            if attempt == ATTEMPTS or not _is_of_network(problem):
+            if attempt == ATTEMPTS or not is_of_network(problem):
                 raise
             time.sleep(download.PAUSE)
     raise AssertionError("the last attempt returns or raises")
@@ -164,56 +156,3 @@ def _not_a_clip(name: str, listed: Mapping[str, Any]) -> str:
 def _licence(info: Any) -> str:
     tags = [tag.removeprefix("license:") for tag in info.tags or [] if tag.startswith("license:")]
     return plain(tags[0]) if tags else f"not stated (see {endpoint()}/{info.id})"
-
-
-def _bring(name: str) -> str:
-    return (
-        f"on a machine with a network call `mdmf weights fetch {name} --out=DIR`, copy DIR here "
-        "and give --encoder=DIR (--config.encoder.path=DIR); by hand, DIR takes config.json, "
-        "model.safetensors (or pytorch_model.bin), vocab.json and merges.txt from "
-        f"{endpoint()}/{name}"
-    )
-
-
-@contextlib.contextmanager
-def _one_line(name: str, revision: str) -> Iterator[None]:
-    """Turns what huggingface_hub and the network say into one line."""
-    from huggingface_hub import errors
-
-    try:
-        yield
-    except errors.GatedRepoError as problem:
-        raise WeightsError(
-            f"{name}: its owner asks for consent first; give it at {endpoint()}/{name}, then log "
-            "in with `hf auth login`"
-        ) from problem
-    except errors.RepositoryNotFoundError as problem:
-        raise WeightsError(
-            f"{name}: no such folder here, and {endpoint()} has no such model (or it is private: "
-            "log in with `hf auth login`); check the name"
-        ) from problem
-    except errors.RevisionNotFoundError as problem:
-        raise WeightsError(
-            f"{name}: has no revision {revision!r}; see {endpoint()}/{name}/commits"
-        ) from problem
-    except Exception as problem:
-        if not _is_of_network(problem):
-            raise
-        raise WeightsError(
-            f"{name}: {endpoint()} cannot be reached or broke off ({plain(_first(problem))}); call again "
-            f"to go on, or {_bring(name)}"
-        ) from problem
-
-
-def _first(problem: BaseException) -> BaseException:
-    """What began it: libraries wrap the reason several times."""
-    while (cause := problem.__cause__ or problem.__context__) is not None:
-        problem = cause
-    return problem
-
-
-def _is_of_network(problem: Exception) -> bool:
-    modules = [cls.__module__ for cls in type(problem).__mro__]
-    return isinstance(problem, ConnectionError | TimeoutError) or any(
-        module.startswith(_LIBRARIES) for module in modules
-    )

@@ -5,7 +5,8 @@ This is the one rule, for --encoder, encoder.path and `from_pretrained`:
 1. "packaged:NAME" comes with this package.
 2. What exists on the disk is a path; so is what begins or ends like one (/, ./, ~, gs://, .pt).
 3. One of OpenAI's names (vit_b16, ViT-B/16) is an archive.
-4. OWNER/NAME is a model of the hub, unless a folder OWNER lies here; all else is a path.
+4. OWNER/NAME@REVISION is a model of the hub, and so is OWNER/NAME, unless a folder OWNER lies
+   here: then it is more likely a path that was mistyped. All else is a path.
 
 "@REVISION" behind a name of 3 or 4 pins it: a commit, branch or tag of the hub, the SHA-256 of an
 archive.
@@ -60,7 +61,7 @@ def read_name(text: files.Name) -> EncoderName:
         return EncoderName("path", text)
     if known := archive_name(name):
         return EncoderName("archive", known, revision)
-    if _is_hub_name(name) and not _exists(name.partition("/")[0]):
+    if _is_hub_name(name) and (revision or not _exists(name.partition("/")[0])):
         return EncoderName("hub", name, revision)
     return EncoderName("path", text)
 
@@ -70,6 +71,9 @@ def unknown(text: object, packaged: Iterable[str] = ()) -> str:
     known = [*packaged, *ARCHIVES]
     close = difflib.get_close_matches(str(text), known, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
+    if _is_hub_name(str(text)):
+        owner = str(text).partition("/")[0]
+        hint = f"for the hub's model write {text}@main, since a folder {owner} lies here; "
     return (
         f"no encoder has this name either; {hint}known names: {', '.join(known)}, and OWNER/NAME "
         "for a CLIP of the hub, such as openai/clip-vit-base-patch16 (see mdmf weights list)"

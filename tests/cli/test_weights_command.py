@@ -65,8 +65,11 @@ def test_list_fetch_verify(hub, archive, call):
     assert rows["vit_l14"] == ["vit_l14", "932.8", "MB", "MIT", "no"]
     assert call("weights", "verify") == (0, "nothing is here; see mdmf weights list\n", "")
 
-    code, out, err = call("weights", "fetch", "rn50", NAME)
     place = archives.place_of("rn50")
+    place.parent.mkdir(parents=True)
+    place.with_name("RN50.pt.part").write_bytes(CONTENT[:5000])
+    assert "rn50           0.0 MB      MIT         0.0 MB of it" in call("weights", "list")[1]
+    code, out, err = call("weights", "fetch", "rn50", NAME)
     assert code == 0 and f"rn50@{sha256(CONTENT)}: {place}\n" in out
     assert f"{NAME}@{hub.commit}: " in out
     assert "CLIP RN50, licence MIT, 0.0 MB" in err and "licence mit, 5 files, 0.1 MB" in err

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mdmf_jax.weights.names import read_name
+from mdmf_jax.weights.names import read_name, unknown
 
 COMMIT = "57c216476eefef5ab752ec549e440a49ae4ae5f3"
 
@@ -42,5 +42,7 @@ def test_what_lies_on_the_disk_comes_first(tmp_path, monkeypatch):
     assert read_name("runs/demo").kind == "hub"
     (tmp_path / "runs").mkdir()
     assert read_name("runs/demo").kind == "path"  # a mistyped folder is not asked for at the hub
+    assert "write runs/demo@main, since a folder runs lies here" in unknown("runs/demo")
+    assert read_name(f"runs/demo@{COMMIT}") == ("hub", "runs/demo", COMMIT)  # as settings keep it
     (tmp_path / "vit_b16").mkdir()
     assert read_name("vit_b16").kind == "path"

@@ -24,6 +24,7 @@ NEEDED = (
     "av",
     "pillow",
     "safetensors",
+    "huggingface_hub",
     "tokenizers",
     "ftfy",
     "ml_collections",
