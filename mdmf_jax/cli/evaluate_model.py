@@ -38,9 +38,7 @@ def run(options: argparse.Namespace) -> None:
 
     classifier = FewShotClassifier.load(options.model)
     print_verdict(classifier)
-    results = classifier.evaluate(
-        options.videos, groups=options.groups, on_error=on_error(options)
-    )
+    results = classifier.evaluate(options.videos, groups=options.groups, on_error=on_error(options))
     print_skipped(classifier)
     _print(results)
     if options.json:

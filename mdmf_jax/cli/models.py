@@ -41,8 +41,10 @@ def print_skipped(classifier: "FewShotClassifier") -> None:
 def print_verdict(classifier: "FewShotClassifier") -> None:
     """The verdict that the command fit gave of a saved model, as a line on stderr."""
     verdict = classifier.verdict_
-    line = verdict.line() if verdict else (
-        "verdict: none, the model is of a version that did not judge; fit it again"
+    line = (
+        verdict.line()
+        if verdict
+        else ("verdict: none, the model is of a version that did not judge; fit it again")
     )
     print(UserError(f"model: {line}"), file=sys.stderr)
 
