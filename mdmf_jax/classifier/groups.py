@@ -43,7 +43,7 @@ class Groups:
         found = [self.of(source) for source in sources]
         if sources and not any(found):
             raise DataError(
-                f"groups: name none of the {len(sources)} clips; write the clip as CLASS/FILE, such "
+                f"groups: name none of the {len(sources)} clips; write a clip as CLASS/FILE, such "
                 f"as {'/'.join(_parts(sources[0])[-2:])}"
             )
         return found

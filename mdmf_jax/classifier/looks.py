@@ -66,7 +66,8 @@ def single_frame_answers(support: SupportSet) -> tuple[np.ndarray, np.ndarray]:
     numbers = []
     for number, rest in left_out(support):
         means = np.stack([row[here].mean(0) for row, here in zip(table, rest, strict=True)])
-        nearest.append(int(np.square(means - small[number]).sum(-1).argmin()))
+        distances = np.square(means - small[number][None]).sum(-1)
+        nearest.append(int(np.argmin(distances)))
         numbers.append(number)
     return labels[numbers], np.array(nearest, int)
 

@@ -15,7 +15,7 @@ def is_demo_clip(path: str) -> bool:
 
 
 def demo_warning(model: Model, videos: Sequence[Any]) -> str:
-    """A line if the model sees through the demo CLIP and the demo did not make the videos; or ""."""
+    """A line if the model has the demo CLIP and the demo did not make the videos; or ""."""
     if not is_demo_clip(str(getattr(model.settings.model.encoder, "path", ""))):
         return ""
     strange = [video for video in videos if not looks_like_demo(video)]

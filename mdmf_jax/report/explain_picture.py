@@ -78,7 +78,9 @@ def _heading(told: Mapping[str, Any], title: str, note: str) -> str:
         f"query: {title}",
         f"nearest class: {told['label']} ({100 * share:.0f}%), shown: {Path(told['source']).name}",
     ]
-    if not told["accepted"]:
+    if not told["accepted"] and told["score"] >= told["threshold"]:
+        lines.append("not recognised better than by chance: unknown")
+    elif not told["accepted"]:
         lines.append(
             f"score {told['score']:.3f} below the threshold {told['threshold']:.3f}: unknown"
         )
