@@ -19,6 +19,10 @@ Hardware: not run here. A step encodes and differentiates 16 episodes at once: 3
 224 x 224 pixels with shot=1 (0.58 GB as bytes), 6,400 with shot=5. Fewer at once:
 --config.train.episodes_per_step; frozen encoder: --config.train.freeze='("^encoder/",)'.
 
+The settings of TS-FSAR, D2ST-Adapter, Task-Adapter++, CLIP-SPM and EMP-Net (ViT-B/16) are those of
+their public codes (mdmf_jax/config/frontier.py). All of these chose their checkpoints on test
+classes.
+
 Published accuracies, 5-way, %, not measured with this project (CLIP-MDMF's own: see DOI
 10.1016/j.knosys.2024.112539):
 
@@ -26,6 +30,9 @@ Published accuracies, 5-way, %, not measured with this project (CLIP-MDMF's own:
     | zero-shot CLIP | 37.0 | | table of another paper |
     | CLIP-FSAR | 61.9 | | table of another paper |
     | CLIP-FSAR, text at test | 62.1 | 72.1 | table of another paper |
+    | EMP-Net | 63.1 | 73.0 | table of another paper |
+    | D2ST-Adapter | 66.7 | 81.9 | table of another paper |
+    | D2ST-Adapter, a user's re-run | 65.2 | 80.7 | table of another paper |
     | CLIP-SPM | 66.7 | 77.3 | arXiv 2512.19036 |
     | TS-FSAR | 75.1 | 83.5 | arXiv 2512.11340 |
     | CLIP RN50: CLIP-SPM | 62.3 | 69.4 | arXiv 2512.19036 |
@@ -38,11 +45,12 @@ from mdmf_jax.config import defaults, solvers
 
 def get_config(arg: str = "") -> ConfigDict:
     """Differences to the defaults, by method."""
-    config = defaults.get_config(f"backbone=rn50,{arg}")
+    config = defaults.get_config(f"backbone={solvers.backbone(arg)},{arg}")
     config.data.protocol = "ssv2_otam"
     config.data.left_right = True
     solvers.published(
         config,
+        "ssv2_full",
         clip_mdmf=dict(rate=1e-5, episodes=45_020),
         clip_fsar=dict(
             rate=5e-5,

@@ -112,7 +112,7 @@ def choose_encoder(config: NestedSettings, name: str) -> None:
         section, _, option = path.rpartition(".")
         if section:
             made[option] = _default(field, kind)
-            if option in old:
+            if old.get(option) is not None:  # None: as the variant says of the old one
                 with made.ignore_type():
                     made[option] = old[option]
     made.name = name

@@ -32,6 +32,9 @@ class TrainSection:
         (), "steps from which the rate is multiplied by `train.decay_factor` (once more)", min=1
     )
     decay_factor: float = setting(0.1, "what the rate is multiplied by", min=0)
+    decay_to: tuple[float, ...] = setting(
+        (), "shares of the rate that hold from each step of `train.decay_at` on; (): see above"
+    )
     schedule: Literal["steps", "cosine"] = setting(
         "steps", '"steps" (see `train.decay_at`), or "cosine": half a cosine down to 0'
     )

@@ -5,10 +5,13 @@ differ from data set to data set are its arguments. Episodes become steps of 16 
 which all these codes accumulate gradients.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
+from mdmf_jax.config import frontier
 from mdmf_jax.config.defaults import NestedSettings
+from mdmf_jax.models.methods.registry import METHODS
 
 # Methods that are heads of CLIP-FSAR's code, and of TRX's (TSA-MLT is built on it).
 CLIP_FSAR_CODE = ("clip_fsar", "otam", "mean_pool", "cross_transformer", "zero_shot")
@@ -18,16 +21,26 @@ EPISODES_PER_STEP = 16
 Numbers = Mapping[str, Any]
 
 
+def backbone(arg: str) -> str:
+    """The usual CLIP of the method in a config's argument: a ViT if adapters go into its blocks."""
+    found = re.search(r"(?:^|,)method=(\w+)", arg)
+    method = METHODS.get(found[1]) if found else None
+    return "rn50" if method is None or method.own_encoder == "clip" else "vit_b16"
+
+
 def published(
-    config: NestedSettings, *, clip_mdmf: Numbers, clip_fsar: Numbers, trx: Numbers
+    config: NestedSettings, data_set: str, *, clip_mdmf: Numbers, clip_fsar: Numbers, trx: Numbers
 ) -> None:
     """Sets what the published code of `config.method` does on one data set.
 
     Args:
+      data_set: name of its config.
       clip_mdmf, clip_fsar, trx: arguments of the functions of these names. A method of none of
         these codes gets the settings of CLIP-MDMF.
     """
-    if config.method in CLIP_FSAR_CODE:
+    if config.method in frontier.RECIPES:
+        frontier.RECIPES[config.method](config, data_set)
+    elif config.method in CLIP_FSAR_CODE:
         as_clip_fsar(config, **clip_fsar)
     elif config.method in TRX_CODE:
         as_trx(config, **trx)

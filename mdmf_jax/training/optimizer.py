@@ -94,6 +94,7 @@ def make_train_optimizer(train: Any) -> optax.GradientTransformation:
         warmup_start=train.warmup_start,
         decay_at=train.decay_at,
         decay_factor=train.decay_factor,
+        decay_to=train.decay_to,
         cosine_steps=train.cosine_steps,
         lag=train.schedule_lag,
     )
@@ -105,6 +106,7 @@ def rate_schedule(
     warmup_start: float = 0.0,
     decay_at: Sequence[int] = (),
     decay_factor: float = 0.1,
+    decay_to: Sequence[float] = (),
     cosine_steps: int = 0,
     lag: int = 0,
 ) -> float | optax.Schedule:
@@ -114,13 +116,20 @@ def rate_schedule(
     step in `decay_at` on, it is multiplied by `decay_factor` once more.
 
     Args:
+      decay_to: what the rate is multiplied by from each step in `decay_at` on, instead.
       cosine_steps: from the end of the warm-up the rate falls as half a cosine, to 0 at this
         step; 0: it does not.
       lag: step i has the rate of step i - lag, and the first `lag` that of step 0.
 
     Raises:
-      ConfigError: the cosine ends before the warm-up, or there are drops beside it.
+      ConfigError: the cosine ends before the warm-up, or there are drops beside it; or there is
+        another number of drops than of `decay_to`.
     """
+    if decay_to and (len(decay_to) != len(decay_at) or list(decay_at) != sorted(set(decay_at))):
+        raise ConfigError(
+            f"train.decay_to is {tuple(decay_to)}; it must have one share for each of "
+            f"train.decay_at, {tuple(decay_at)}, which must rise"
+        )
     if cosine_steps and (decay_at or cosine_steps <= warmup_steps):
         raise ConfigError(
             f"train.decay_at is {tuple(decay_at)} and train.warmup_steps {warmup_steps}; with a "
@@ -129,8 +138,11 @@ def rate_schedule(
     if not warmup_steps and not decay_at and not cosine_steps:
         return base
     factors: dict[int, float] = {}
-    for step in decay_at:
-        factors[step] = factors.get(step, 1.0) * decay_factor
+    each = [decay_factor] * len(decay_at)
+    if decay_to:
+        each = [share / before for share, before in zip(decay_to, (1.0, *decay_to), strict=False)]
+    for step, factor in zip(decay_at, each, strict=True):
+        factors[step] = factors.get(step, 1.0) * factor
     fall = optax.piecewise_constant_schedule(1.0, factors)
     if cosine_steps:
         cosine = optax.cosine_decay_schedule(1.0, cosine_steps - warmup_steps)

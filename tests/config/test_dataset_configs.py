@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mdmf_jax.config.config import from_config_dict
+from mdmf_jax.config.frontier import RECIPES
 from mdmf_jax.data.protocols import protocol as protocols
 from mdmf_jax.errors import ConfigError
 from mdmf_jax.models.methods.registry import METHODS
@@ -35,7 +36,9 @@ def test_every_combination(name):
         config = build(name, f"shot={shot},backbone={backbone},method={method},variant={variant}")
         assert (config.method, config.variant, config.episode.shot) == (method, variant, shot)
         assert config.encoder.path == f"weights/clip-{backbone.replace('_', '-')}"
-        assert config.train.episodes_per_step == 16 and config.train.steps > 100
+        if method not in RECIPES:
+            assert config.train.episodes_per_step == 16
+        assert config.train.steps > 100
 
 
 @pytest.mark.parametrize("name", DATA_SETS)
@@ -95,6 +98,42 @@ def test_settings_of_the_other_codes():
         True,
         True,
     )
+
+
+def test_settings_of_the_frontier_methods():
+    """Against the tables of the published programs, worked out by hand."""
+    config = build("ssv2_full", "method=ts_fsar,shot=5")
+    train, head = config.train, config.head
+    assert config.encoder_name == "ts_fsar" and config.encoder.path == "weights/clip-vit-b16"
+    assert (train.optimizer, train.epsilon, train.weight_decay) == ("adamw", 1e-6, 0.1)
+    assert (train.steps, train.episodes_per_step, train.learning_rate) == (50_000, 1, 2e-4)
+    assert (head.vision_exponent, head.clip_exponent, head.side_exponent) == (0.7, 0.05, 0.25)
+    assert (head.clip_scale, config.encoder.residual, head.dropout) == (50, 1.6, 0.0)
+    assert build("ucf101", "method=ts_fsar,shot=5").train.groups[0].endswith("rate=0.5")
+
+    train = build("hmdb51", "method=d2st").train  # 3,000 tasks, two processes, 8 a step
+    assert (train.steps, train.episodes_per_step, train.warmup_steps) == (187, 8, 19)
+    assert train.decay_at == (94, 131, 169) and train.decay_to == (0.5, 0.1, 0.05)
+    data = build("ssv2_full", "method=d2st,variant=reference").data
+    assert data.flip and data.jitter  # the published queries are mirrored
+    assert not build("ssv2_full", "method=d2st").data.flip
+    assert build("ucf101", "method=d2st,encoder=d2st_resnet").head.class_weight == 1.5
+
+    config = build("ssv2_small", "method=task_adapter_pp")
+    assert (config.encoder.image_adapted, config.encoder.text_adapted) == (6, 2)
+    assert (config.train.optimizer, config.train.steps, config.episode.queries) == (
+        "sgd",
+        10_000,
+        1,
+    )
+    assert build("ssv2_full", "method=task_adapter_pp").head.cross_norm
+
+    config = build("kinetics100", "method=clip_spm")
+    assert (config.train.steps, config.train.beta1, config.train.weight_decay) == (1250, 0.5, 5e-5)
+    assert (config.head.text_share, config.episode.queries) == (0.86, 4)
+
+    train = build("ssv2_full", "method=emp_net").train
+    assert (train.steps, train.warmup_steps, train.decay_at) == (10_000, 2000, (4000, 6000))
 
 
 def test_unknown_backbone():

@@ -80,6 +80,11 @@ def test_rate_rises_and_drops():
     assert rate_schedule(0.1) == 0.1
     drops = rate_schedule(1.0, decay_at=(2, 2, 3), decay_factor=0.1)
     np.testing.assert_allclose([drops(s) for s in range(5)], [1, 1, 0.01, 1e-3, 1e-3], rtol=1e-6)
+    shares = rate_schedule(2.0, decay_at=(1, 3), decay_to=(0.5, 0.05))
+    np.testing.assert_allclose([shares(s) for s in range(5)], [2, 1, 1, 0.1, 0.1], rtol=1e-6)
+    for bad in ((0.5,), (0.5, 0.1, 0.05)):
+        with pytest.raises(ConfigError, match="must have one share for each of train.decay_at"):
+            rate_schedule(1.0, decay_at=(1, 3), decay_to=bad)
 
 
 @pytest.mark.parametrize("kind", ["sgd", "adam"])
