@@ -88,9 +88,10 @@ def run(options: argparse.Namespace) -> None:
 
     from mdmf_jax.classifier.classifier import FewShotClassifier
     from mdmf_jax.training.checkpoint import locate
+    from mdmf_jax.weights.names import read_name
 
-    if options.checkpoint:
-        locate(options.checkpoint)  # a run that is missing is not looked for at the hub
+    if options.checkpoint and read_name(options.checkpoint).kind == "hub":
+        locate(options.checkpoint)  # raises: a run that is missing is not looked for at the hub
     begun = time.monotonic()
     classifier = FewShotClassifier.from_pretrained(
         options.checkpoint or options.encoder,

@@ -63,7 +63,7 @@ def test_a_branch_is_resolved_once_and_recorded(server, clip_folder):
     second = server.add(
         NAME, contents_of(clip_folder) | {"config.json": json.dumps(config).encode()}
     )
-    assert pinned(NAME) == name  # the cache answers
+    assert pinned(NAME) == pinned(f"{NAME}@main") == name  # the cache answers
     assert hub.fetch(NAME, server.first).commit == server.first
     assert hub.fetch(NAME, say=print, refresh=True).commit == second
     assert pinned(NAME) == f"{NAME}@{second}"

@@ -1,7 +1,14 @@
 """One rule says what the name of an encoder means."""
 
-import pytest
+import os
+from pathlib import Path
+from urllib.parse import quote
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mdmf_jax.weights import hub_cache
 from mdmf_jax.weights.names import read_name, unknown
 
 COMMIT = "57c216476eefef5ab752ec549e440a49ae4ae5f3"
@@ -35,6 +42,20 @@ def test_names(text, meaning):
 )
 def test_paths(text):
     assert read_name(text) == ("path", text, "")
+
+
+PIECES = ("a", "B1", "a/b", "/", "@", ".", "..", "-", "--", "%2e", "?", "#", "\\", "\0", " ", "é")
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=6).map("".join))
+def test_no_name_leads_out_of_the_cache(text):
+    found = read_name(text)
+    if found.kind == "hub":
+        folder = hub_cache.model_folder(found.name)
+        assert folder.parent == hub_cache.cache_folder()
+        refs = os.path.normpath(folder / "refs" / found.revision)
+        assert Path(refs).is_relative_to(folder / "refs")
+        assert quote(text, safe="/@") == text  # nothing that an address gives a meaning to
 
 
 def test_what_lies_on_the_disk_comes_first(tmp_path, monkeypatch):
