@@ -283,7 +283,9 @@ def _text_bank(content, weights, expected, origin):
         max_position_embeddings=case["context"],
         eos_token_id=case["end_token"],
     )
-    clip = CLIPConfig(VisionConfig(8, 8, 1, 1, image_size=8, patch_size=8), text, case["projection"])
+    clip = CLIPConfig(
+        VisionConfig(8, 8, 1, 1, image_size=8, patch_size=8), text, case["projection"]
+    )
     module = CLIPText(clip, precise)
     bank = content["tokens"]
     several = max(len(own) for own in bank)
