@@ -54,8 +54,9 @@ def frame_similarity(
 
     0.01 is added to the product of the norms, as in `similarity.cosine`.
     """
-    flat = (x.reshape(-1, x.shape[-1]) for x in (queries, prototypes))
-    cosines = pairwise_cosine(*flat)  # [Q T, W S], one matrix product
+    size = queries.shape[-1]
+    # One matrix product [Q T, W S].
+    cosines = pairwise_cosine(queries.reshape(-1, size), prototypes.reshape(-1, size))
     sizes = (*queries.shape[:2], *prototypes.shape[:2])
     return cosines.reshape(sizes).transpose(0, 2, 1, 3)
 

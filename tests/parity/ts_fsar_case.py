@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax.traverse_util import flatten_dict, unflatten_dict
 from mdmf_case import read_episode
 from synth import state_dict, tensor
 
@@ -309,24 +308,22 @@ def _steps(content, weights, expected, origin):
     Where a gradient is about as small as Adam's epsilon, its rounding noise is a visible part of
     a step. So the optimizer is fed with the case's gradients, where there are some. Ours are
     compared for all steps together: a gradient that has become small is as noisy as before.
+    Its steps are in float64: one is not much larger than the rounding of what it moves.
     """
     model, episode = _model(content, weights, expected, origin), read_episode(expected)
     trained, frozen = _divided(model.params)
     gradient = _gradient(model, episode, content, lambda *_: None)
-    optimizer = _optimizer(content["optimiser"])
-    state, start, ours = optimizer.init(trained), ts_fsar.state_dict(trained), {}
+    start, ours, given = ts_fsar.state_dict(trained), {}, []
     count = sum(name.startswith("loss/step") for name in expected)
     for step in range(count):
         (ours[f"loss/step{step}"], _), gradients = gradient(trained, frozen)
         tensors, prefix = ts_fsar.state_dict(gradients), f"grad/step{step}/"
         ours |= {prefix + name: x for name, x in tensors.items()}
-        given = {n: expected.get(prefix + n, x) for n, x in tensors.items()}
-        gradients = to_params(given, ts_fsar.RULES, gradients, origin=origin)
-        gradients = jax.tree.map(lambda x, g: jnp.asarray(g, x.dtype), trained, gradients)
-        updates, state = optimizer.update(gradients, state, trained)
-        trained = optax.apply_updates(trained, updates)
-        moved = ts_fsar.state_dict(trained)
+        given.append({name: expected.get(prefix + name, x) for name, x in tensors.items()})
+        moved = _moved(start, given, content["optimiser"])
         ours |= {f"param/after{step + 1}/{name}": x - start[name] for name, x in moved.items()}
+        found = to_params(moved, ts_fsar.RULES, trained, origin=origin)
+        trained = jax.tree.map(lambda old, new: jnp.asarray(new, old.dtype), trained, found)
     for name in [name for name in expected if name.startswith("param/")]:
         expected[name] = expected[name] - np.asarray(start[name.split("/", 2)[2]])
     return _together(ours, count), _together(expected, count)
@@ -342,25 +339,30 @@ def _together(arrays: dict[str, Any], steps: int) -> dict[str, Any]:
     return {n: x for n, x in arrays.items() if not n.startswith("grad/step")} | stacked
 
 
-def _optimizer(settings: dict[str, Any]) -> optax.GradientTransformation:
-    """AdamW with a rate for each group, which follows a cosine one step late."""
+def _moved(start, gradients, settings: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Tensors after one step for each dict of gradients: AdamW with a rate for each group, which
+    follows a cosine one step late."""
     total, (b1, b2) = settings["total_steps"], settings["betas"]
 
-    def rate(base):
-        return lambda step: base * (1 + jnp.cos(jnp.pi * jnp.maximum(step - 1, 0) / total)) / 2
-
     def adam(base):
-        return optax.adamw(
-            rate(base), b1, b2, settings["eps"], weight_decay=settings["weight_decay"]
-        )
+        def rate(step):
+            return base * (1 + jnp.cos(jnp.pi * jnp.maximum(step - 1, 0) / total)) / 2
 
-    def groups(params):
-        flat = flatten_dict(params, sep="/")
-        return unflatten_dict({path: _group(path) for path in flat}, sep="/")
+        return optax.adamw(rate, b1, b2, settings["eps"], weight_decay=settings["weight_decay"])
 
-    return optax.multi_transform({n: adam(b) for n, b in settings["base"].items()}, groups)
+    groups = {name: _group(name) for name in start}
+    with jax.enable_x64(True):
+        start, gradients = jax.tree.map(lambda x: jnp.asarray(x, float), (start, gradients))
+        bases = {name: adam(base) for name, base in settings["base"].items()}
+        optimizer = optax.multi_transform(bases, groups)
+        state = optimizer.init(start)
+        for each in gradients:
+            updates, state = optimizer.update(each, state, start)
+            start = optax.apply_updates(start, updates)
+        return jax.tree.map(np.asarray, start)
 
 
-def _group(path: str) -> str:
-    places = {"generator": "generator", "adapter_ladder": "side", "adapter_frames": "adapter"}
-    return next((group for part, group in places.items() if part in path), "head")
+def _group(name: str) -> str:
+    """The published groups: by substring, the first that matches."""
+    places = {"Linear": "head", "up_l": "head", "side": "side", "generator": "generator"}
+    return next((group for part, group in places.items() if part in name), "adapter")

@@ -187,8 +187,9 @@ class TSFSAREncoder(CLIPEncoder):
 def _made_small(large: Mapping[str, Any], small: Mapping[str, Any], what: str) -> dict[str, Any]:
     """The leaves of `large` in the shapes of those of `small`, by the same paths."""
     given: dict[str, Any] = flatten_dict(dict(large), sep="/")
+    wanted: dict[str, Any] = flatten_dict(dict(small), sep="/")
     made: dict[str, Any] = {}
-    for path, leaf in flatten_dict(dict(small), sep="/").items():
+    for path, leaf in wanted.items():
         if leaf.ndim == 1:
             made[path] = resized(given[path], leaf.shape[0])
             continue

@@ -56,7 +56,7 @@ class D2ST(FewShotMethod):
         return -distance, found
 
     @nn.compact
-    def class_scores(self, support, query, text_features, class_texts):
+    def class_scores(self, support, query, text_features, class_texts, *, train: bool = False):
         """Class logits of supports, class after class, then queries [W K + Q, C]."""
         if not self.config.class_weight:
             return {}

@@ -151,7 +151,10 @@ class TSFSAR(FewShotMethod):
         parts = zip(
             (c.vision_exponent, c.clip_exponent, c.side_exponent), (scores, clip, side), strict=True
         )
-        return sum(power * jax.nn.log_softmax(part, axis=-1) for power, part in parts)
+        fused = jnp.zeros((), scores.dtype)
+        for power, part in parts:
+            fused += power * jax.nn.log_softmax(part, axis=-1)
+        return fused
 
 
 class Matrix(nn.Module):
