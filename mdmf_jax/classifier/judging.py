@@ -33,7 +33,7 @@ def judge_validation(
     logits: np.ndarray,
     truth: Sequence[str],
     sources: Sequence[str],
-    names: Sequence[str],
+    names: list[str],
     score: str,
     target: float,
 ) -> tuple[Calibration, Verdict]:
