@@ -124,7 +124,7 @@ def test_config_is_frozen():
         ("train.stpes", 3, "unknown setting train.stpes (did you mean train.steps?)"),
         ("mdmf.depht", 2, "did you mean mdmf.depth?"),
         ("variant", "published", "variant is 'published'; known: corrected, reference"),
-        ("method", "tsm", "unknown method 'tsm'; known: clip_fsar, cross_transformer"),
+        ("method", "tsm", "unknown method 'tsm'; known: clip_fsar, "),
         ("seed", "0", "seed is '0'; it must be of type int"),
         ("seed", -1, "seed is -1; it must be at least 0"),
         ("train.steps", -1, "train.steps is -1; it must be at least 0"),

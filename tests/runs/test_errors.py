@@ -49,14 +49,14 @@ def train_fails(fails, args, folder):
 
 COMMAND_LINES = {
     "unknown section": (["--config.trian.steps=3"], "unknown setting trian (did you mean train?)"),
-    "unknown setting": (["--config.train.stpes=3"], "known in train: cached_clips, decay_at"),
+    "unknown setting": (["--config.train.stpes=3"], "known in train: average, beta1, beta2"),
     "not a section": (["--config.seed.x=3"], "unknown setting seed.x"),
     "unknown flag": (["--workdri=x"], "unknown argument '--workdri'; did you mean --workdir?"),
     "stray argument": (["now"], "unexpected argument 'now'"),
     "wrong type": (["--config.train.steps=many"], "--config.train.steps=many"),
     "bad value": (["--config.train.steps=-1"], "train.steps is -1; it must be at least 0"),
     "bad bool": (["--config.data.cache=maybe"], "--config.data.cache=maybe"),
-    "unknown method": (["--config.method=tsm"], "unknown method 'tsm'; known: clip_fsar, cross"),
+    "unknown method": (["--config.method=tsm"], "unknown method 'tsm'; known: clip_fsar, "),
     "unknown variant": (["--config.variant=old"], "variant is 'old'; known: corrected, reference"),
     "no data folder": (["--config.data.root=absent"], "absent"),
     "no data setting": (["--config.data.root="], "data.root is empty"),
