@@ -70,7 +70,7 @@ class TSFSAREncoder(CLIPEncoder):
 
     @classmethod
     def trains(cls, options: Any) -> str:
-        return r"(^|/)adapter"
+        return r"\badapter_"
 
     @property
     def builds_on(self) -> tuple[str, ...]:

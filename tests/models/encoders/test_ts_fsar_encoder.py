@@ -70,10 +70,9 @@ def test_shapes_of_the_features(encode, params, videos):
 
 
 def test_a_video_is_seen_alone_and_its_frames_together(encode, params, videos):
-    before = encode(params, videos)
     changed = videos.copy()
     changed[1, 1] = 255 - changed[1, 1]
-    after = encode(params, changed)
+    before, after = (jax.tree.map(np.asarray, encode(params, x)) for x in (videos, changed))
     for name in FEATURES:
         np.testing.assert_array_equal(before[name][[0, 2]], after[name][[0, 2]])
     # The attention over frames carries a change to the other frame of its video.
