@@ -21,13 +21,14 @@ from mdmf_jax.models.methods.d2st import D2STConfig
 from mdmf_jax.weights import openai, torchvision
 from mdmf_jax.weights.layers import dense_rules, norm_rules
 from mdmf_jax.weights.table import Ignored, Rule, Transform, keep, rule, to_params, to_tensors
-from mdmf_jax.weights.table import transpose as transposed
 
 PREFIX = "model."
 _CLASSIFIER = f"{PREFIX}classification_layer."
 
-# Conv3d [out, in, time, height, width] -> [time, height, width, in, out].
-_CONV = transposed(2, 3, 4, 1, 0)
+# A depthwise Conv3d [C, 1, time, height, width] -> [time, height, width, C].
+_CONV = Transform(
+    5, lambda x: (x[:, 0].transpose(1, 2, 3, 0),), lambda x: x.transpose(3, 0, 1, 2)[:, None]
+)
 # A 1 x 1 x 1 convolution [out, in, 1, 1, 1] -> [in, out].
 _POINT = Transform(5, lambda x: (x[:, :, 0, 0, 0].T,), lambda x: x.T[:, :, None, None, None])
 # [1, T, C] -> [T, C].
@@ -57,13 +58,13 @@ def adapter_rules(source: str, target: str, *, convolutions: bool = False) -> li
     dense, level = (_point, ".norm") if convolutions else (dense_rules, "")
     found = [
         *dense(f"{source}.down", f"{target}/down"),
-        *_conv(f"{source}.pos_embed", f"{target}/neighbours/conv"),
+        *_conv(f"{source}.pos_embed", f"{target}/neighbours"),
         *dense(f"{source}.up", f"{target}/up"),
     ]
     for letter, part in (("s", "space"), ("t", "time")):
         own, ours = f"{source}.{letter}_attn", f"{target}/{part}_attention"
         found += norm_rules(f"{source}.{letter}_ln{level}", f"{target}/{part}_norm")
-        found += _conv(f"{own}.conv_offset.0", f"{ours}/offset_conv/conv")
+        found += _conv(f"{own}.conv_offset.0", f"{ours}/offset_conv")
         found += norm_rules(f"{own}.conv_offset.1.norm", f"{ours}/offset_norm")
         found.append(rule(f"{own}.conv_offset.3.weight", f"{ours}/offset_out/kernel", _POINT))
         for name in ("q", "k", "v", "out"):

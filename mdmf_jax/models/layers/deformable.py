@@ -14,6 +14,7 @@ from flax import linen as nn
 from mdmf_jax.models.layers.attention import attention
 from mdmf_jax.models.layers.initializers import torch_bias, torch_kernel
 from mdmf_jax.ops.deformable import Sizes, Window, sampling_points
+from mdmf_jax.ops.depthwise import depthwise
 from mdmf_jax.ops.sampling import trilinear
 
 gelu = partial(jax.nn.gelu, approximate=False)
@@ -38,19 +39,11 @@ class DepthwiseConv(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        kernel, stride, padding = self.window
-        fan_in = kernel[0] * kernel[1] * kernel[2]
-        return nn.Conv(
-            x.shape[-1],
-            kernel,
-            strides=stride,
-            padding=[(side, side) for side in padding],
-            feature_group_count=x.shape[-1],
-            kernel_init=torch_kernel,
-            bias_init=torch_bias(fan_in),
-            dtype=x.dtype,
-            name="conv",
-        )(x)
+        a, b, d = self.window.kernel
+        channels = x.shape[-1]
+        kernel = self.param("kernel", torch_kernel, (a, b, d, channels), jnp.float32)
+        bias = self.param("bias", torch_bias(a * b * d), (channels,), jnp.float32)
+        return depthwise(x, kernel.astype(x.dtype), self.window) + bias.astype(x.dtype)
 
 
 def _norm(name: str | None = None) -> nn.LayerNorm:
