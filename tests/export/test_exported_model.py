@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict, replace
 
 import jax
 import numpy as np
@@ -105,6 +106,31 @@ def test_same_predictions_in_a_process_without_flax(fitted, clips):
     assert 0 < np.sum(out["labels"] == "unknown") < len(videos)
     logits, *_ = classifier._logits(videos, "raise")
     np.testing.assert_allclose(out["logits"], logits, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "change", [{"evidence": False}, {"evidence": True}, {"evidence": True, "temperature": None}]
+)
+def test_it_decides_as_the_classifier_does(fitted, clips, change):
+    """Whether labels are given at all, and what is no more probable than by chance."""
+    classifier, root = fitted
+    exported = load_exported(root / "exported")
+    before, classifier._calibration = (
+        classifier._calibration,
+        replace(classifier.calibration_, **change),
+    )
+    exported._calibration = asdict(classifier.calibration_)
+    try:
+        expected = classifier.predict(clips[0]).tolist()
+        assert exported.predict(clips[1]) == expected
+        np.testing.assert_allclose(
+            exported.predict_proba(clips[1]), classifier.predict_proba(clips[0]), atol=1e-5
+        )
+    finally:
+        classifier._calibration = before
+    assert ("unknown" in expected) and (set(expected) == {"unknown"}) == (
+        len(change) > 1 or not change["evidence"]
+    )
 
 
 def test_manifest_names_platforms_and_sizes(fitted):
