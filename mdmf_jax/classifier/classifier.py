@@ -14,27 +14,23 @@ import numpy as np
 
 from mdmf_jax import files
 from mdmf_jax.classifier.bundle import Saved, load_bundle, save_bundle
-from mdmf_jax.classifier.calibration import TARGET, Calibration
-from mdmf_jax.classifier.clips import BadVideo, ClipReader, describe, several, timed_frames
-from mdmf_jax.classifier.encoding import Encoded, encode_videos
+from mdmf_jax.classifier.clips import describe, several, timed_frames
 from mdmf_jax.classifier.explanation import explain_query
+from mdmf_jax.classifier.fitted import Fitted
 from mdmf_jax.classifier.folders import by_class
 from mdmf_jax.classifier.groups import Groups, read_groups
-from mdmf_jax.classifier.judging import judge_support, judge_validation
-from mdmf_jax.classifier.looks import support_warnings
-from mdmf_jax.classifier.model import Model, pretrained
+from mdmf_jax.classifier.judging import judge_validation
+from mdmf_jax.classifier.model import pretrained
 from mdmf_jax.classifier.packaged import demo_warning
-from mdmf_jax.classifier.queries import Labelled, labelled_logits
 from mdmf_jax.classifier.scoring import UNKNOWN, Prediction, evaluation, prediction
 from mdmf_jax.classifier.spans import spans_of
-from mdmf_jax.classifier.support import SupportClass, SupportSet, query_logits, support_classes
-from mdmf_jax.classifier.verdict import Verdict
+from mdmf_jax.classifier.support import SupportClass, SupportSet, support_classes
 from mdmf_jax.classifier.windows import Span, check_window, cut_windows
 from mdmf_jax.data.protocols.splits import class_name
 from mdmf_jax.errors import DataError
 
 
-class FewShotClassifier:
+class FewShotClassifier(Fitted):
     """Any method on any encoder, in the manner of scikit-learn.
 
     A video is the path of a file or of a folder of images, or frames uint8 [N, H, W, 3]. Videos
@@ -45,23 +41,6 @@ class FewShotClassifier:
       skipped_: videos that the last call passed over, as (source, reason).
       notes_: lines of the last call on what was unusual.
     """
-
-    def __init__(self, model: Model, *, score: str = "best_logit", target: float = TARGET):
-        """Takes a model.
-
-        Args:
-          score: what tells known from unknown; see `calibration.SCORES`.
-          target: share of the videos of known classes that the threshold is meant to accept.
-        """
-        self._model = model
-        modalities = model.few_shot.encoder.modalities
-        self._reader = ClipReader(model.settings.clips, modalities=modalities)
-        self._score, self._target = score, target
-        self._support = SupportSet()
-        self._calibration: Calibration | None = None
-        self._verdict: Verdict | None = None
-        self.skipped_: list[BadVideo] = []
-        self.notes_: list[str] = []
 
     @classmethod
     def from_pretrained(
@@ -106,42 +85,6 @@ class FewShotClassifier:
           UserError: there are no classes yet, or the folder cannot be written.
         """
         save_bundle(folder, Saved(self._model, self._support, self.calibration_, self._verdict))
-
-    @property
-    def classes_(self) -> list[str]:
-        """Names of the classes, in the order of the columns of `predict_proba`."""
-        return list(self._support.classes)
-
-    @property
-    def support_(self) -> SupportSet:
-        """What is kept of the labelled videos; to be looked at and not changed."""
-        return self._support
-
-    @property
-    def counts_(self) -> list[int]:
-        """Number of videos of each class."""
-        return self._support.counts
-
-    @property
-    def calibration_(self) -> Calibration:
-        """Temperature and threshold; made from the support videos when first needed."""
-        self._check_classes()
-        if self._calibration is None:
-            self._calibration, self._verdict = judge_support(
-                self._model.stages, self._support, self._score, self._target
-            )
-        return self._calibration
-
-    @property
-    def verdict_(self) -> Verdict | None:
-        """Whether anything was learnt, made with `calibration_`; None in an older saved model."""
-        _ = self.calibration_
-        return self._verdict
-
-    @property
-    def warnings_(self) -> list[str]:
-        """Lines on the support videos that a person should look at; see `support_warnings`."""
-        return support_warnings(self._support, self.verdict_)
 
     def fit(
         self,
@@ -309,47 +252,7 @@ class FewShotClassifier:
         texts = [prompts.get(name) or template.format(class_name(name)) for name in classes]
         return support_classes(self._model.stages, classes, texts, encoded)
 
-    def _encode(self, videos, on_error: str, pictures: bool = False) -> Encoded:
-        encoded = encode_videos(self._reader, self._model.stages, videos, on_error, pictures)
-        self.skipped_, self.notes_ = encoded.skipped, encoded.notes
-        if warning := demo_warning(self._model, [videos[place] for place in encoded.kept]):
-            self.notes_ = [*self.notes_, warning]
-        return encoded
-
-    def _logits(self, videos, on_error: str) -> tuple[np.ndarray, list[int], int]:
-        """Logits [N, W] of the videos that could be used, their places, and how many were given."""
-        self._check_classes()
-        videos = several(videos)
-        encoded = self._encode(videos, on_error)
-        if not encoded.kept:
-            return np.zeros((0, len(self.classes_))), [], len(videos)
-        logits = query_logits(self._model.stages, self._support, encoded.features)
-        return logits, encoded.kept, len(videos)
-
-    def _labelled(self, videos, labels, on_error: str, groups=None) -> Labelled:
-        """Logits and labels of the labelled videos that could be used."""
-        classes, others = by_class(videos, labels, on_error)
-        truth = [name for name, some in classes.items() for _ in some]
-        videos = [video for some in classes.values() for video in some]
-        self._check_classes()
-        encoded = self._encode(videos, on_error)
-        found = labelled_logits(
-            self._model.stages,
-            self._support,
-            encoded,
-            [truth[place] for place in encoded.kept],
-            [describe(videos[place]) for place in encoded.kept],
-            None if groups is None else read_groups(groups),
-        )
-        self.skipped_ = others + self.skipped_ + found.untested
-        return found
-
     def _set_groups(self, groups: Groups) -> None:
         given = iter(groups.of_all(self._support.sources))
         for class_ in self._support.classes.values():
             class_.groups = [next(given) for _ in class_.sources]
-
-    def _check_classes(self) -> None:
-        if len(self._support.classes) < 2:
-            found = ", ".join(self.classes_) or "none"
-            raise DataError(f"at least 2 classes are needed, there are: {found}; call fit first")

@@ -59,14 +59,15 @@ def background_line(support: SupportSet, verdict: Verdict) -> str:
 def single_frame_answers(support: SupportSet) -> tuple[np.ndarray, np.ndarray]:
     """Labels and nearest classes [M] of the videos left out, by their first frames alone."""
     pictures = np.concatenate([c.pictures[:, 0] for c in support.classes.values()])
-    small = np.reshape(resize_short_side(pictures, SIDE), (len(pictures), -1)).astype(np.float32)
+    small: np.ndarray = resize_short_side(pictures, SIDE).astype(np.float32)
+    small = small.reshape(len(pictures), -1)
     table = np.zeros((*support.mask.shape, small.shape[1]), np.float32)
     table[support.mask] = small
     labels, nearest = np.nonzero(support.mask)[0], []
     numbers = []
     for number, rest in left_out(support):
         means = np.stack([row[here].mean(0) for row, here in zip(table, rest, strict=True)])
-        distances = np.square(means - small[[number]]).sum(-1)
+        distances = np.square(means - small[number]).sum(-1)
         nearest.append(int(np.argmin(distances)))
         numbers.append(number)
     return labels[numbers], np.array(nearest, int)

@@ -1,9 +1,12 @@
 """Calibration and figures against brute force and scipy."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
+from scipy.stats import norm
 
 from mdmf_jax.classifier import calibration as c
 from mdmf_jax.classifier.scoring import evaluation
@@ -76,6 +79,55 @@ def test_threshold_accepts_the_target_share(rng):
         )
         assert (logits.max(-1) >= made.threshold).sum() == round(100 * target)
     assert made.auroc == c.auroc(logits.max(-1), logits[:, :2].max(-1) - 3)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.1, 0.3])
+def test_few_scores_have_the_quantile_of_a_normal_distribution(rng, share):
+    few = rng.normal(3, 2, 12)
+    expected = norm.ppf(share, few.mean(), few.std(ddof=1))
+    assert c.tail_quantile(few, share) == pytest.approx(expected)
+    many = rng.normal(3, 2, 120)  # enough of them tell it themselves
+    assert c.tail_quantile(many, share) == np.sort(many)[round(120 * share)]
+    assert c.tail_quantile(few, 0.0) == few.min()
+
+
+def test_near_foreign_videos_raise_the_threshold_a_little(rng):
+    inside = rng.normal(0, 1, 15)
+    low, high = (c.tail_quantile(inside, share) for share in (0.05, 0.1))
+    for shift, expected in ((-9, low), (9, high)):
+        outside = inside + shift
+        assert c.threshold_between(inside, outside, 0.95) == pytest.approx(expected)
+    between = np.full(15, (low + high) / 2)
+    assert c.threshold_between(inside, between, 0.95) == pytest.approx((low + high) / 2)
+    assert c.threshold_between(inside, inside + 9, 1.0) == inside.min()
+
+
+def test_logits_that_say_nothing_have_no_temperature(rng):
+    """No temperature makes them better than equal probabilities, by a search of its own."""
+    labels = np.repeat(np.arange(4), 5)
+    for logits in (np.zeros((20, 4)), -3.0 * np.eye(4)[labels]):
+        assert c.fit_temperature(logits, labels) is None
+        made = c.calibrate(logits, labels, logits[:, :3], origin="x", score="best_logit")
+        np.testing.assert_allclose(made.posteriors(logits), 0.25)
+    targets = np.full((20, 4), 1 / 22 / 3)
+    targets[np.arange(20), labels] = 21 / 22
+    for _ in range(20):
+        logits = rng.normal(size=(20, 4))
+        losses = [
+            -(targets * log_softmax(logits / t, -1)).sum(-1).mean() for t in np.geomspace(0.1, 1e4)
+        ]
+        assert (c.fit_temperature(logits, labels) is None) == (min(losses) > np.log(4) - 1e-3)
+
+
+def test_what_is_accepted(rng):
+    """A label needs evidence, a score and a probability above chance; each can be missing."""
+    logits = np.array([[4.0, 0, 0], [0.5, 0.45, 0.4], [-1.0, -4, -4]])
+    made = c.Calibration(1.0, 0.0, "best_logit", 0.95, "x", 1, 1, None, True)
+    assert made.accepts(logits).tolist() == [True, False, False]
+    assert not replace(made, evidence=False).accepts(logits).any()
+    assert not replace(made, temperature=None).accepts(logits).any()
+    # An older model, which nobody judged, has its threshold alone.
+    assert replace(made, evidence=None).accepts(logits).tolist() == [True, True, False]
 
 
 def test_without_known_videos_foreign_ones_are_kept_out(rng):

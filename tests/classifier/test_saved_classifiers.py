@@ -45,6 +45,13 @@ def test_it_predicts_what_it_did_and_so_does_a_copy_saved_today(method, tmp_path
     check(FewShotClassifier.load(tmp_path / "today"), expected)
 
 
+def test_nobody_judged_them():
+    classifier = FewShotClassifier.load(SAVED / "otam")
+    assert classifier.verdict_ is None and classifier.calibration_.evidence is None
+    classifier.remove_class("blue")  # what is made anew is judged
+    assert classifier.verdict_ is not None and classifier.calibration_.evidence is not None
+
+
 def test_settings_are_read_under_their_names_of_today():
     otam, mdmf = (FewShotClassifier.load(SAVED / name)._model.settings for name in ("otam", "mdmf"))
     assert (otam.model.head.temperature, otam.clips.test_clips) == (0.3, 1)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mdmf_jax.cli import main as cli
+from mdmf_jax.data.demo.dataset import demo_clip
 from mdmf_jax.data.demo.store import encode_mp4
 from mdmf_jax.data.videos.video import read_video
 
@@ -63,6 +64,57 @@ def test_fit_names_every_bad_file_and_goes_on(folders, clip_folder, tmp_path, ca
     assert "test_red_box: 3 videos" in printed.out and "test_blue_box: 2 videos" in printed.out
     assert cli.main(["fit", *argv, "--method=mean_pool", "--strict"]) == 2
     assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_fit_tells_what_was_recognised(model, folders, clip_folder, tmp_path, capsys):
+    groups = tmp_path / "groups.csv"
+    rows = [f"{path.parent.name}/{path.name},{path.stem}" for path in folders.glob("support/*/*")]
+    groups.write_text("\n".join(["clip,group", *rows]))
+    page = tmp_path / "page.html"
+    argv = [f"--support={folders / 'support'}", f"--out={tmp_path / 'm'}", f"--report={page}"]
+    argv += [f"--encoder={clip_folder}", "--method=mean_pool", f"--groups={groups}"]
+    assert cli.main(["fit", *argv]) == 0
+    printed = capsys.readouterr().out
+    assert "verdict: works; 7 of 7 clips left out one by one recognised, 2.33 by chance" in printed
+    assert "  test_red_box: 3 of 3 recognised" in printed
+    assert "warning: your classes may differ in the background" in printed  # they do: in colour
+    assert "verdict: works; 7 of 7 clips" in page.read_text()
+    query = str(folders / "test" / "test_red_box" / "2.mp4")
+    assert cli.main(["predict", f"--model={tmp_path / 'm'}", query]) == 0
+    assert "model: verdict: works; 7 of 7 clips" in capsys.readouterr().err
+    assert json.loads((tmp_path / "m/model.json").read_text())["classes"][0]["groups"] == ["0", "1"]
+
+
+def test_predict_repeats_that_nothing_could_be_judged(folders, clip_folder, tmp_path, capsys):
+    support = tmp_path / "support"
+    for colour in ("red", "blue"):
+        video = folders / "test" / f"test_{colour}_box" / "2.mp4"
+        (support / colour).mkdir(parents=True)
+        (support / colour / "a.mp4").write_bytes(video.read_bytes())
+    argv = [f"--support={support}", f"--out={tmp_path / 'm'}", f"--encoder={clip_folder}"]
+    assert cli.main(["fit", *argv, "--method=mean_pool"]) == 0
+    assert "verdict: cannot be judged; one clip a class" in capsys.readouterr().out
+    query = str(folders / "test" / "test_red_box" / "3.mp4")
+    assert cli.main(["predict", f"--model={tmp_path / 'm'}", query]) == 0
+    printed = capsys.readouterr()
+    assert "3.mp4: unknown (red " in printed.out
+    assert "model: verdict: cannot be judged" in printed.err
+    assert cli.main(["evaluate", f"--model={tmp_path / 'm'}", f"--videos={support}"]) == 0
+    printed = capsys.readouterr().out
+    assert "accuracy: 100.0% of 2 videos (chance 50.0%: not above chance)" in printed
+    assert "warning: 2 of the 2 videos are labelled videos of the model too" in printed
+
+
+def test_the_demo_clip_is_no_encoder_for_other_videos(folders, tmp_path, capsys):
+    argv = [f"--support={folders / 'test'}", f"--out={tmp_path / 'm'}", "--encoder=packaged:demo"]
+    assert cli.main(["fit", *argv, "--method=mean_pool"]) == 0
+    words = "the packaged demo CLIP has seen nothing but the demo's moving shapes, and"
+    assert f"note: {words} 6 of 6 videos are not of the demo" in capsys.readouterr().err
+    (tmp_path / "demo.mp4").write_bytes(encode_mp4(demo_clip("moving left", "growing", 1)))
+    query = folders / "test" / "test_red_box" / "2.mp4"
+    argv = ["predict", f"--model={tmp_path / 'm'}", str(query), str(tmp_path / "demo.mp4")]
+    assert cli.main(argv) == 0
+    assert f"note: {words} 1 of 2 videos are not of the demo" in capsys.readouterr().err
 
 
 def test_model_says_what_it_is(model):

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict, replace
 
 import jax
 import numpy as np
@@ -105,6 +106,29 @@ def test_same_predictions_in_a_process_without_flax(fitted, clips):
     assert 0 < np.sum(out["labels"] == "unknown") < len(videos)
     logits, *_ = classifier._logits(videos, "raise")
     np.testing.assert_allclose(out["logits"], logits, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "some"),
+    [
+        ({"evidence": False}, False),
+        ({"evidence": True, "temperature": 1e-3}, True),
+        ({"evidence": True, "temperature": None}, False),
+    ],
+)
+def test_it_decides_as_the_classifier_does(fitted, clips, change, some):
+    """Whether labels are given at all, and what is no more probable than by chance."""
+    classifier, root = fitted
+    exported = load_exported(root / "exported")
+    before = classifier.calibration_
+    classifier._calibration = replace(before, **change)
+    exported._calibration = asdict(classifier.calibration_)
+    expected = classifier.predict(clips[0]).tolist()
+    proba = classifier.predict_proba(clips[0])
+    classifier._calibration = before
+    assert exported.predict(clips[1]) == expected
+    np.testing.assert_allclose(exported.predict_proba(clips[1]), proba, atol=1e-3)
+    assert (set(expected) != {"unknown"}) == some
 
 
 def test_manifest_names_platforms_and_sizes(fitted):

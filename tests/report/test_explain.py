@@ -11,6 +11,7 @@ from mdmf_jax.cli import main as cli
 from mdmf_jax.cli.explain import picture_names
 from mdmf_jax.evaluation.alignment_path import alignment_path
 from mdmf_jax.report.explain_picture import draw_explanation, explanation_panels
+from mdmf_jax.report.panels import draw_panels, panel_of
 
 SCRIPT = "<script>alert(1)</script> $x_1$"
 
@@ -50,6 +51,31 @@ def test_panels_are_the_views_with_their_paths():
         expected, _ = alignment_path(1 - given["similarity"][name], 0.5)
         np.testing.assert_allclose(panel.path, expected, atol=1e-6)
         assert panel.back is None
+
+
+def test_cosines_have_the_same_colours_in_every_picture():
+    """Frames that are all alike look all alike, not like the best and the worst."""
+    from matplotlib.figure import Figure
+
+    frames = np.zeros((3, 8, 8, 3), np.uint8)
+    spread = np.linspace(0, 1, 9).reshape(3, 3)
+    alike = np.linspace(0.97, 0.98, 9).reshape(3, 3)
+    colours = []
+    for cosines in (alike, spread):
+        figure = Figure()
+        draw_panels(figure, [panel_of("x", cosines, 0.1)], frames, frames)
+        mesh = figure.axes[0].collections[0]
+        colours.append(mesh.to_rgba(cosines.ravel())[:, :3])
+        assert "cosines" in figure.axes[0].get_title()
+    assert np.ptp(colours[0], axis=0).max() < 0.03 < 0.3 < np.ptp(colours[1], axis=0).max()
+    np.testing.assert_allclose(colours[0][-1], colours[1][-1], atol=0.05)
+
+
+def test_unknown_for_want_of_evidence_is_said(tmp_path):
+    head = SimpleNamespace(temperature=0.5, bidirectional=True, matcher="otam")
+    draw_explanation(told() | {"score": 1.0}, head, "x.mp4", [tmp_path / "a.svg"])
+    texts = " ".join(ElementTree.fromstring((tmp_path / "a.svg").read_bytes()).itertext())
+    assert "not recognised better than by chance: unknown" in texts
 
 
 def test_methods_that_align_nothing_say_so():

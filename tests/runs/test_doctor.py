@@ -32,6 +32,7 @@ def test_all_is_well(monkeypatch, tmp_path, capsys):
     assert [found[name]["state"] for name in well] == ["ok"] * len(well)
     assert str(tmp_path) in found["cache folder"]["found"]
     assert len(found) == 9
+    assert "no encoder for real videos" in found["trial"]["found"]
 
 
 def test_a_folder_that_cannot_be_written_is_a_problem(monkeypatch, tmp_path, only, capsys):
