@@ -117,7 +117,7 @@ def print_table(rows, facts: dict[str, int]) -> None:
     console = Console(width=100)
     console.print(table)
     console.print(
-        f"{facts['videos']} videos of {facts['classes']} motions that no training saw, by 8 actors; "
+        f"{facts['videos']} videos of {facts['classes']} motions that no training saw, 8 actors; "
         f"{facts['episodes']} episodes; intervals: 95%, over videos",
         highlight=False,
     )

@@ -12,7 +12,9 @@ def small_grey(frames: np.ndarray) -> np.ndarray:
     """RGB frames uint8 [N, H, W, 3] as grey ones float32 [N, HEIGHT, WIDTH], means of areas."""
     return np.stack(
         [
-            np.asarray(Image.fromarray(x).convert("L").resize((WIDTH, HEIGHT), Image.Resampling.BOX))
+            np.asarray(
+                Image.fromarray(x).convert("L").resize((WIDTH, HEIGHT), Image.Resampling.BOX)
+            )
             for x in frames
         ]
     ).astype(np.float32)

@@ -35,7 +35,9 @@ FALL = 0.3  # share of the steps in which the rate falls
 KEPT = 0.97  # of the running mean of the parameters, which is what is tested and written
 WEIGHTS = {"together": 1.0, "in_turn": 0.5, "limbs": 4.0}
 # Of the limbs, in metres: usual place, spread, and movement from frame to frame.
-PLACE = np.array([[0.2, -0.3], [-0.2, -0.3], [0, 1.6], [0, 1.43], [0, 0.93], [0.14, 0.05], [-0.14, 0.05]])
+PLACE = np.array(
+    [[0.2, -0.3], [-0.2, -0.3], [0, 1.6], [0, 1.43], [0, 0.93], [0.14, 0.05], [-0.14, 0.05]]
+)
 SPREAD, MOVEMENT = 0.15, 0.05
 HELD_OUT, HELD_OUT_SEED = (60, 8), 2  # gestures and videos that tell how it goes
 STEPS_OF_A_REPORT = 50
@@ -193,7 +195,9 @@ def accuracies(features: np.ndarray, episodes: int = 2000) -> dict[str, float]:
         for _ in range(episodes):
             classes = rng.permutation(len(means))[:5]
             order = np.stack([rng.permutation(means.shape[1])[: shot + 1] for _ in classes])
-            supports = np.stack([means[c, o[:-1]].mean(0) for c, o in zip(classes, order, strict=True)])
+            supports = np.stack(
+                [means[c, o[:-1]].mean(0) for c, o in zip(classes, order, strict=True)]
+            )
             right += (supports @ means[classes[0], order[0, -1]]).argmax() == 0
         found[f"{shot}_shot"] = round(100 * right / episodes, 1)
     return found

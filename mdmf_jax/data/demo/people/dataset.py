@@ -27,6 +27,7 @@ GENERATOR = 1  # raise it when the pictures change, so that old caches are not u
 ACTORS = 8
 HEIGHT, WIDTH = 96, 128
 GESTURES = {"train": 6, "val": 6}  # classes of these splits
+_SPREAD = 0.5  # people who film a sign do it much alike
 _TEST_SEED = 77  # of actors and performances; the training has others
 
 
@@ -112,7 +113,7 @@ class _Performance:
 
     def _camera(self, kind: str, count: int, mine, rng) -> np.ndarray:
         """Where the actor puts the camera, and what differs from video to video."""
-        camera = scene.draw_camera(mine, kind, count, HEIGHT, WIDTH)
+        camera = scene.draw_camera(mine, kind, count, HEIGHT, WIDTH, _SPREAD)
         camera[:, :2] += rng.normal(0, 0.04, 2)
         camera[:, 2:4] *= rng.uniform(0.93, 1.07)
         return camera

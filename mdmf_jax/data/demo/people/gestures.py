@@ -82,7 +82,9 @@ def draw_gesture(rng: np.random.Generator) -> Gesture:
     """A class of the training's endless ones."""
     kind = str(rng.choice(KINDS, p=_SHARES))
     tracks: dict[str, Track] = {}
-    hands = rng.choice(["left", "right", "mirrored", "parallel", "both"], p=[0.25, 0.3, 0.25, 0.08, 0.12])
+    hands = rng.choice(
+        ["left", "right", "mirrored", "parallel", "both"], p=[0.25, 0.3, 0.25, 0.08, 0.12]
+    )
     if kind == "head" and rng.random() < 0.6:
         hands = "none"
     near = kind != "body"
@@ -106,12 +108,18 @@ def draw_gesture(rng: np.random.Generator) -> Gesture:
 
 
 def _hand(rng: np.random.Generator, side: str, near: bool) -> dict[str, Track]:
-    low, high = ([-0.22, -0.42, 0.08], [0.3, 0.36, 0.42]) if near else ([-0.2, -0.6, -0.05], [0.6, 0.62, 0.5])
+    low, high = (
+        ([-0.22, -0.42, 0.08], [0.3, 0.36, 0.42])
+        if near
+        else ([-0.2, -0.6, -0.05], [0.6, 0.62, 0.5])
+    )
     first = rng.uniform(low, high)
     if near and rng.random() < 0.4:  # at the face
         first = np.array([rng.uniform(-0.05, 0.15), rng.uniform(0.0, 0.3), rng.uniform(0.1, 0.18)])
     points = [first]
-    style = rng.choice(["swing", "path", "circle", "place", "both"], p=[0.35, 0.25, 0.2, 0.05, 0.15])
+    style = rng.choice(
+        ["swing", "path", "circle", "place", "both"], p=[0.35, 0.25, 0.2, 0.05, 0.15]
+    )
     if style in ("path", "both"):
         spread = rng.uniform(0.08, 0.3)
         for _ in range(rng.integers(1, 4)):
@@ -198,7 +206,9 @@ def perform(gesture: Gesture, frames: int, rng: np.random.Generator) -> Motion:
             fingers = gesture.tracks[f"fingers_{side}"].at(progress, seconds, mine, size)[:, 0]
             motion.fingers[:, number] += up * (np.clip(fingers, 0.2, 1) - 1)
         if f"foot_{side}" in gesture.tracks:
-            motion.feet[:, number] = gesture.tracks[f"foot_{side}"].at(progress, seconds, mine, size)
+            motion.feet[:, number] = gesture.tracks[f"foot_{side}"].at(
+                progress, seconds, mine, size
+            )
     active = up[:, None]
     for part, values in (("lean", motion.lean), ("head", motion.head), ("place", motion.place)):
         if part in gesture.tracks:

@@ -102,12 +102,18 @@ MOTIONS: dict[str, Named] = {
         1.6,
     ),
     "shaking the head": Named(
-        lambda a: {"head": _xyz(0, 0.7 * _sin(a), 0.12 * _sin(a)), **_both(_xyz(0.2 + 0 * a, -0.45, 0))},
+        lambda a: {
+            "head": _xyz(0, 0.7 * _sin(a), 0.12 * _sin(a)),
+            **_both(_xyz(0.2 + 0 * a, -0.45, 0)),
+        },
         1.5,
     ),
     "nodding": Named(lambda a: {"head": _xyz(0.35 * _up(a), 0, 0)}, 1.6),
     "bowing": Named(
-        lambda a: {"lean": np.stack([0 * a, 0.75 * _up(a)], -1), **_both(_xyz(0.2, -0.45, 0.1 + 0 * a))},
+        lambda a: {
+            "lean": np.stack([0 * a, 0.75 * _up(a)], -1),
+            **_both(_xyz(0.2, -0.45, 0.1 + 0 * a)),
+        },
         0.55,
         True,
     ),

@@ -38,9 +38,7 @@ class Motion:
         hands = np.zeros((frames, 2, 3)) + np.array([0.24, -0.52, 0.05])
         zeros = lambda *shape: np.zeros((frames, *shape))  # noqa: E731
         ones = np.ones((frames, 2))
-        return cls(
-            hands, ones, zeros(2) - 1.4, zeros(2, 3), zeros(2), zeros(), zeros(3), zeros(3)
-        )
+        return cls(hands, ones, zeros(2) - 1.4, zeros(2, 3), zeros(2), zeros(), zeros(3), zeros(3))
 
 
 def joints(body: Body, motion: Motion) -> dict[str, np.ndarray]:
@@ -72,7 +70,9 @@ def joints(body: Body, motion: Motion) -> dict[str, np.ndarray]:
         hand = neck + reach * (
             sign * local[:, :1] * across + local[:, 1:2] * up + local[:, 2:] * ahead
         )
-        hint = np.stack([np.full(len(hand), 0.6 * sign), np.full(len(hand), -0.8), -0.5 - 0 * side], -1)
+        hint = np.stack(
+            [np.full(len(hand), 0.6 * sign), np.full(len(hand), -0.8), -0.5 - 0 * side], -1
+        )
         elbow, hand = _bend(shoulder, hand, body.upper, body.fore, hint)
         angle = motion.palm[:, number]
         fingers = np.stack([-sign * np.cos(angle), np.sin(angle), 0.3 + 0 * angle], -1)

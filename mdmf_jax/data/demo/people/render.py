@@ -51,9 +51,7 @@ def render_figure(
         middle = (places[start][:, 2] + places[end][:, 2]) / 2
         width = radius * pixels * (1 + 0.33 * middle)
         pattern = body.stripes / pixels if patterned and body.stripes else None
-        _capsule(
-            canvas, seen[start], seen[end], width, getattr(body, colour), pattern, body.checks
-        )
+        _capsule(canvas, seen[start], seen[end], width, getattr(body, colour), pattern, body.checks)
 
 
 def _project(place: np.ndarray, camera: np.ndarray, size) -> np.ndarray:

@@ -16,7 +16,9 @@ def draw_room(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     room += (x * rng.normal() + y * rng.normal())[..., None] * slope
     for _ in range(rng.integers(0, 3)):
         waves, angle = rng.uniform(2, 22), rng.uniform(0, np.pi)
-        line = np.sin(2 * np.pi * waves * (np.cos(angle) * x + np.sin(angle) * y) + rng.uniform(0, 6))
+        line = np.sin(
+            2 * np.pi * waves * (np.cos(angle) * x + np.sin(angle) * y) + rng.uniform(0, 6)
+        )
         room += rng.normal(0, 18, 3) * (np.sign(line) if rng.random() < 0.4 else line)[..., None]
     for _ in range(rng.integers(0, 9)):  # furniture, pictures, windows
         left, top = rng.uniform(-0.1, 1, 2)
@@ -48,23 +50,30 @@ def bilinear(picture: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.n
 
 
 def draw_camera(
-    rng: np.random.Generator, kind: str, frames: int, height: int, width: int
+    rng: np.random.Generator,
+    kind: str,
+    frames: int,
+    height: int,
+    width: int,
+    spread: float = 1.0,
 ) -> np.ndarray:
     """For each frame x, y of the middle in metres, pixels a metre across and down, roll [N, 5].
 
     Args:
       kind: of the gesture; signs are filmed close, the body's movements from afar.
+      spread: how much cameras differ in distance and place; 1 for training.
     """
-    tall = rng.uniform(*_HEIGHTS[kind])
+    low, high = _HEIGHTS[kind]
+    tall = (low + high) / 2 + spread * rng.uniform(-0.5, 0.5) * (high - low)
     aspect = rng.choice([16 / 9, 4 / 3, 1.0, 9 / 16], p=[0.45, 0.2, 0.1, 0.25])
     if aspect < 1:
         tall *= 1.35
     down = height / tall
     across = width / (tall * aspect) * rng.uniform(0.92, 1.08)
     # The head is in the picture, some way below its upper edge.
-    top = 1.43 + 0.3 + rng.uniform(-0.08, 0.3) * tall * 0.8
+    top = 1.43 + 0.3 + (0.11 + spread * rng.uniform(-0.19, 0.19)) * tall * 0.8
     path = np.zeros((frames, 5))
-    path[:, 0] = rng.uniform(-0.17, 0.17) * tall * min(aspect, 1.2)
+    path[:, 0] = spread * rng.uniform(-0.17, 0.17) * tall * min(aspect, 1.2)
     path[:, 1] = (0.95 if kind == "body" and tall > 2 else top - tall / 2) + rng.normal(0, 0.03)
     path[:, 2], path[:, 3], path[:, 4] = across, down, rng.normal(0, 0.04)
     _move(path, rng, tall)

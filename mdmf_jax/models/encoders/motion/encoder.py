@@ -37,9 +37,9 @@ class MotionOptions(EncoderOptions):
 class MotionEncoder(Encoder):
     """Features [N, T, D] of grey frames: a learned part and maps of change, side by side.
 
-    The learned part is a small network on motion maps (`ops.motion_maps`), trained on generated people
-    (docs/motion.md). The maps say in which third of the time how much changes where. Both parts
-    have mean features of length 1, so that the cosine of two videos' mean features is the
+    The learned part is a small network on motion maps (`ops.motion_maps`), trained on generated
+    people (docs/motion.md). The maps say in which third of the time how much changes where. Both
+    parts have mean features of length 1, so that the cosine of two videos' mean features is the
     weighted mean of the two parts' cosines.
     """
 
