@@ -22,11 +22,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from motion_data import LIMBS, Videos, degrade, make_videos
+from motion_inputs import LIMBS, draw_batch, make_inputs
 
 from mdmf_jax.files import cache_folder
 from mdmf_jax.models.encoders.motion.network import MotionNetwork
-from mdmf_jax.ops.motion_maps import motion_maps
 
 CLASSES, VIDEOS = 12, 4  # of a batch
 TEMPERATURE = 0.1
@@ -34,22 +33,17 @@ LEARNING_RATE, WARMUP, WEIGHT_DECAY = 1.5e-3, 50, 0.02
 FALL = 0.3  # share of the steps in which the rate falls
 KEPT = 0.97  # of the running mean of the parameters, which is what is tested and written
 WEIGHTS = {"together": 1.0, "in_turn": 0.5, "limbs": 4.0}
-# Of the limbs, in metres: usual place, spread, and movement from frame to frame.
-PLACE = np.array(
-    [[0.2, -0.3], [-0.2, -0.3], [0, 1.6], [0, 1.43], [0, 0.93], [0.14, 0.05], [-0.14, 0.05]]
-)
-SPREAD, MOVEMENT = 0.15, 0.05
 HELD_OUT, HELD_OUT_SEED = (60, 8), 2  # gestures and videos that tell how it goes
-STEPS_OF_A_REPORT = 50
+STEPS_OF_A_REPORT = 100
 
 
 def main() -> None:
     options = parse_arguments()
     cache = options.cache or cache_folder() / "motion"
-    videos = make_videos(
+    inputs = make_inputs(
         cache / f"train-seed{options.seed}.npy", options.classes, 5, options.seed, options.workers
     )
-    held_out = make_videos(cache / "held-out.npy", *HELD_OUT, HELD_OUT_SEED, options.workers)
+    held_out = make_inputs(cache / "held-out.npy", *HELD_OUT, HELD_OUT_SEED, options.workers)
     network = MotionNetwork()
     started = time.time()
 
@@ -57,13 +51,13 @@ def main() -> None:
         print(history[-1], flush=True)
         write(options, network, params, history, (time.time() - started) / 60)
 
-    train(network, videos, held_out, options, report)
+    train(network, inputs, held_out, options, report)
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--steps", type=int, default=800)
-    parser.add_argument("--classes", type=int, default=3000, help="gestures to learn from")
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--classes", type=int, default=2000, help="gestures to learn from")
     parser.add_argument("--seed", type=int, default=1, help="of videos and training")
     parser.add_argument("--workers", type=int, default=2, help="processes that draw videos")
     parser.add_argument("--out", type=Path, required=True)
@@ -71,28 +65,26 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def train(network: MotionNetwork, videos, held_out, options, report) -> None:
+def train(network: MotionNetwork, inputs, held_out, options, report) -> None:
     """Calls report(parameters, figures so far) now and then, and at the end."""
     rng = np.random.default_rng(options.seed)
-    side = network.sizes.side
-    maps = maps_of(held_out.pixels[0, :2, :, :side, :side])
     params = {
-        "network": network.init(jax.random.key(options.seed), *maps)["params"],
+        "network": network.init(jax.random.key(options.seed), held_out.maps[0])["params"],
         "limbs": {"kernel": jnp.zeros((network.sizes.width, 4 * len(LIMBS)))},
     }
     optimizer = make_optimizer(options.steps)
-    step, encode = make_step(network, optimizer), make_encode(network)
+    step = make_step(network, optimizer)
+    encode = jax.jit(lambda params, maps: network.apply({"params": params}, maps)[0])
     state, history, mean = optimizer.init(params), [], params
-    test = [degrade(some, side, np.random.default_rng(0))[0] for some in held_out.pixels]
     with ThreadPoolExecutor(1) as pool:  # draws the next batch while the step computes
-        drawn = pool.submit(draw_batch, videos, side, rng)
+        drawn = pool.submit(draw_batch, inputs, CLASSES, VIDEOS, rng)
         for number in range(1, options.steps + 1):
             batch = drawn.result()
-            drawn = pool.submit(draw_batch, videos, side, rng)
+            drawn = pool.submit(draw_batch, inputs, CLASSES, VIDEOS, rng)
             params, state, loss = step(params, state, *batch)
             mean = average(mean, params, min(KEPT, number / (number + 10)))
             if number % STEPS_OF_A_REPORT == 0 or number == options.steps:
-                features = np.stack([encode(mean["network"], some) for some in test])
+                features = np.stack([encode(mean["network"], some) for some in held_out.maps])
                 history.append({"step": number} | jax.tree.map(float, loss) | accuracies(features))
                 report(jax.device_get(mean["network"]), history)
 
@@ -101,30 +93,6 @@ def train(network: MotionNetwork, videos, held_out, options, report) -> None:
 def average(mean, params, kept):
     """The running mean of parameters."""
     return jax.tree.map(lambda m, p: kept * m + (1 - kept) * p, mean, params)
-
-
-def draw_batch(videos: Videos, side: int, rng: np.random.Generator):
-    """CLASSES x VIDEOS videos, class after class, uint8 [N, F, side, side], and their limbs'
-    places and movements [N, F / 2, 4 LIMBS]."""
-    number, several = videos.pixels.shape[:2]
-    classes = np.sort(rng.permutation(number)[:CLASSES])
-    chosen = [(c, rng.permutation(several)[:VIDEOS]) for c in classes]
-    pixels, shown = degrade(np.concatenate([videos.pixels[c][v] for c, v in chosen]), side, rng)
-    limbs = np.concatenate([videos.limbs[c][v] for c, v in chosen])
-    limbs = limbs[np.arange(len(limbs))[:, None], shown]
-    movement = np.diff(limbs, axis=1, append=limbs[:, -1:])
-    both = np.concatenate([(limbs - PLACE) / SPREAD, movement / MOVEMENT], -1)
-    both = both.reshape(len(both), both.shape[1] // 2, 2, -1).mean(2)
-    return pixels, np.clip(both, -4, 4).astype(np.float32)
-
-
-def maps_of(videos):
-    return motion_maps(jnp.asarray(videos, jnp.float32) / 255)
-
-
-def make_encode(network: MotionNetwork):
-    """Features [N, T, D] of videos uint8 [N, F, side, side]."""
-    return jax.jit(lambda params, x: network.apply({"params": params}, *maps_of(x))[0])
 
 
 def make_optimizer(steps: int) -> optax.GradientTransformation:
@@ -146,11 +114,11 @@ def make_optimizer(steps: int) -> optax.GradientTransformation:
 
 
 def make_step(network: MotionNetwork, optimizer: optax.GradientTransformation):
-    """One jitted update: (params, state, videos) -> (params, state, loss)."""
+    """One jitted update: (params, state, maps, limbs) -> (params, state, losses)."""
 
     def losses(params, maps, limbs):
         variables = {"params": params["network"]}
-        features, moments = network.apply(variables, *maps)  # [N, T, D], [N, F / 2, width]
+        features, moments = network.apply(variables, maps)  # [N, T, D], [N, M, width]
         features = unit(features)
         together = unit(features.mean(1))
         in_turn = features.reshape(len(features), -1) / np.sqrt(features.shape[1])
@@ -163,8 +131,8 @@ def make_step(network: MotionNetwork, optimizer: optax.GradientTransformation):
         return sum(WEIGHTS[name] * value for name, value in found.items()), found
 
     @jax.jit
-    def step(params, state, videos, limbs):
-        gradient, found = jax.grad(losses, has_aux=True)(params, maps_of(videos), limbs)
+    def step(params, state, maps, limbs):
+        gradient, found = jax.grad(losses, has_aux=True)(params, maps, limbs)
         updates, state = optimizer.update(gradient, state, params)
         return optax.apply_updates(params, updates), state, found
 

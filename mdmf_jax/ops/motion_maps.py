@@ -134,14 +134,15 @@ def flow(
     return (xy * yt - yy * xt) / determinant, (xy * xt - xx * yt) / determinant
 
 
-def motion_maps(grey: Float[AnyArray, "N F H W"]) -> tuple[Array, Array]:
-    """What moves where: strength [N, F, H, W] and, at half the size, [N, F, h, w, 3].
+def motion_maps(grey: Float[AnyArray, "N F H W"]) -> Float[Array, "N M h w 6"]:
+    """What moves where, in each of M = F / 2 moments and each cell of 4 x 4 pixels.
 
-    The three are the flow across and down and the distance from the usual picture. None depends
-    on the sign or much on the size of contrasts. The change of the last frame is 0.
+    The six are the strength of change, the flow to the right, left, down and up, and the distance
+    from the usual picture; means over a cell. None depends on the sign or much on the size of
+    contrasts. The change of the last frame is 0.
 
     Args:
-      grey: 0..1; H and W are even.
+      grey: 0..1; F is even, H and W are multiples of 4.
     """
     change, frames, noise = without_camera(grey)
     floor = (1.5 * noise + NOISE)[..., None, None]
@@ -153,7 +154,10 @@ def motion_maps(grey: Float[AnyArray, "N F H W"]) -> tuple[Array, Array]:
     level = noise.mean(-1)[:, None, None, None]
     distance = jnp.maximum(distance - 2 * level - 2 * NOISE, 0)
     last = lambda x: jnp.pad(x, ((0, 0), (0, 1), (0, 0), (0, 0)))  # noqa: E731
-    return last(_compressed(strength)), jnp.stack([last(u), last(v), _compressed(distance)], -1)
+    ways = [jnp.maximum(x, 0) for x in (u, -u, v, -v)]
+    parts = [halve(_compressed(last(strength))), *map(last, ways), _compressed(distance)]
+    cells = jnp.stack([halve(x) for x in parts], -1)  # [N, F, h, w, 6]
+    return cells.reshape(len(grey), -1, 2, *cells.shape[2:]).mean(2)
 
 
 def _compressed(x: AnyArray) -> Array:

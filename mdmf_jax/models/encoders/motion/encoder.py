@@ -73,7 +73,7 @@ class MotionEncoder(Encoder):
         count, length, height, width, several = dense.shape
         grey = jnp.moveaxis(dense, -1, 2).reshape(count, length * several, height, width)
         grey = halve(grey.astype(jnp.float32) / 255)
-        learned, _ = self.network(*motion_maps(grey))
+        learned, _ = self.network(motion_maps(grey))
         learned = learned / (norm(learned)[..., None] + 1e-6)
         maps = change_slots(grey, length, PARTS, CELLS)
         share = self.options.maps
