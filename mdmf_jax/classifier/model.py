@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -19,6 +20,7 @@ from mdmf_jax.weights.names import read_name, unknown
 from mdmf_jax.weights.pretrained import PACKAGED, pinned
 
 DEMO = "packaged:demo"  # the small CLIP that comes with the package
+MOTION = "motion"  # the encoder of motion that comes with it, also by its path
 _DEMO_PROMPT = "a video of {}"  # what it was trained with
 _FRAMES = 8
 
@@ -51,6 +53,8 @@ def pretrained(path: files.Name, method: str = "otam", encoder: files.Name | Non
     Raises:
       UserError: files are missing, damaged or do not fit each other.
     """
+    if str(path) in (MOTION, f"packaged:{MOTION}"):
+        return _untrained(MOTION, encoder_class(MOTION).Config(), method)
     if _is_encoder(path):
         return _from_clip(pinned(path), method)
     if not files.path(path).is_dir():
@@ -85,9 +89,13 @@ def _is_encoder(path: files.Name) -> bool:
 
 def _from_clip(path: str, method: str) -> Model:
     prompt = {"prompt": _DEMO_PROMPT} if path == DEMO else {}
-    options = encoder_class("clip").Config(path=path, **prompt)
+    return _untrained("clip", encoder_class("clip").Config(path=path, **prompt), method)
+
+
+def _untrained(name: str, options: Any, method: str) -> Model:
+    """An encoder with these options, and a method that has nothing to train."""
     settings = ModelSettings(
-        method, config_class(method)(), "clip", options, _FRAMES, sections=default_sections(method)
+        method, config_class(method)(), name, options, _FRAMES, sections=default_sections(method)
     )
     model = FewShotModel(settings)
     if jax.tree.leaves(model.shapes["head"]):
@@ -95,6 +103,6 @@ def _from_clip(path: str, method: str) -> Model:
             f"{method} has parameters to train; give the folder of a run of `mdmf train`, or one "
             "of the methods mean_pool, otam and zero_shot, which need no training"
         )
-    clips = untrained_clips(model.encoder.image_size, _FRAMES)
+    clips = untrained_clips(model.encoder.image_size, _FRAMES, whole=name == MOTION)
     params = {"encoder": model.start, "head": {}}
     return Model(Settings(settings, clips), model, params)

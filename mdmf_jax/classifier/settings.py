@@ -44,8 +44,14 @@ def settings_of_run(config: Config, train_classes: int) -> Settings:
     return Settings(model_settings(config, train_classes), ClipSettings(**cut, seed=config.seed))
 
 
-def untrained_clips(image_size: int, frames: int = 8) -> ClipSettings:
-    """For a model without training: 8 frames, the usual resize and crop."""
+def untrained_clips(image_size: int, frames: int = 8, *, whole: bool = False) -> ClipSettings:
+    """For a model without training: 8 frames, the usual resize and crop.
+
+    Args:
+      whole: the whole picture, brought to a square, instead of its middle.
+    """
+    if whole:
+        return ClipSettings(frames, image_size, image_size, "clip_fsar", "ends", test_clips=1)
     return ClipSettings(frames, image_size * 8 // 7, image_size, "mdmf", "ends", test_clips=1)
 
 

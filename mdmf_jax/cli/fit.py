@@ -10,7 +10,11 @@ from mdmf_jax.errors import ConfigError
 
 SUMMARY = "Learn classes from a few labelled videos: a folder with a folder for each class."
 DETAILS = """\
-example, with the small CLIP that comes with the package (demo writes the videos):
+example; without an encoder, that of motion which comes with the package sees what moves:
+
+  mdmf fit --support=videos --out=model
+
+with the small CLIP of the demo (demo writes the videos):
 
   mdmf demo --out=demo
   mdmf fit --support=demo/support --out=demo/model --encoder=packaged:demo
@@ -24,6 +28,12 @@ videos, from 1 on. The text that stands for a class is its folder's name in word
 --prompt says another. --out may be the folder of an older model, which is then replaced.
 """
 
+MOTION = "motion"
+_BY_DEFAULT = (
+    "no encoder given: the encoder of motion that comes with the package, which sees what moves "
+    "and not what stands there (--encoder=vit_b16 takes a CLIP; docs/motion.md)"
+)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
@@ -35,7 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--encoder",
         metavar="NAME",
-        help="without --checkpoint, the CLIP to use: a name such as vit_b16 or "
+        help="without --checkpoint, the encoder to use: motion (default; comes with the package), "
+        "or a CLIP by a name such as vit_b16 or "
         "openai/clip-vit-base-patch16 (see mdmf weights list), its folder or its file; with it, "
         "where its CLIP lies if it has moved",
     )
@@ -81,7 +92,8 @@ def run(options: argparse.Namespace) -> None:
       UserError: see `FewShotClassifier.fit`.
     """
     if not (options.checkpoint or options.encoder):
-        raise ConfigError("give --checkpoint=RUN, or --encoder=DIR (packaged:demo to try)")
+        options.encoder = MOTION
+        print(_BY_DEFAULT)
     if options.checkpoint and options.method:
         raise ConfigError("--method is for a CLIP alone; a checkpoint has its own method")
     prompts = _prompts(options.prompt)

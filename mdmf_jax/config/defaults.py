@@ -8,6 +8,7 @@ def get_config(arg=""):
     return defaults.apply_argument(config, arg)
 """
 
+from collections.abc import Iterator
 from typing import Any, get_origin
 
 from ml_collections.config_dict import ConfigDict, placeholder
@@ -99,7 +100,7 @@ def apply_argument(config: NestedSettings, arg: str) -> ConfigDict:
 def choose_encoder(config: NestedSettings, name: str) -> None:
     """Gives the section `encoder` the options of an encoder.
 
-    Options that the one before has as well keep their values.
+    Options that the one before has as well keep values that were set; its own defaults go.
 
     Raises:
       ConfigError: no such encoder.
@@ -108,15 +109,21 @@ def choose_encoder(config: NestedSettings, name: str) -> None:
     if old.get("name") == name:
         return
     made: NestedSettings = ConfigDict()
-    for path, field, kind in options({"encoder": all_sections(name)["encoder"]}):
-        section, _, option = path.rpartition(".")
-        if section:
-            made[option] = _default(field, kind)
-            if old.get(option) is not None:  # None: as the variant says of the old one
-                with made.ignore_type():
-                    made[option] = old[option]
+    before = dict(_encoder_defaults(old.name))
+    for option, default in _encoder_defaults(name):
+        made[option] = default
+        if option in old and old[option] != before.get(option):
+            with made.ignore_type():
+                made[option] = old[option]
     made.name = name
     config.encoder = made
+
+
+def _encoder_defaults(name: str) -> Iterator[tuple[str, Any]]:
+    """Options of an encoder with their defaults."""
+    for path, field, kind in options({"encoder": all_sections(name)["encoder"]}):
+        if "." in path:
+            yield path.rpartition(".")[2], _default(field, kind)
 
 
 def _apply(config: NestedSettings, name: str, value: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mdmf_jax.data.demo.dataset import ensure_demo
+from mdmf_jax.data.demo.people.dataset import ensure_people
 from mdmf_jax.data.episodes.batches import Batches, episode_batches
 from mdmf_jax.data.episodes.drawing import check_split, sample_episode_table
 from mdmf_jax.data.episodes.feature_episodes import FeatureEpisodes, clip_reader
@@ -163,8 +164,8 @@ def open_sources(data: DataSection) -> dict[str, VideoSource]:
       ConfigError: the settings of the data do not fit each other.
       DataError: videos or lists are missing.
     """
-    if data.dataset == "demo":
-        root = ensure_demo(data.root or None)
+    if data.dataset in ("demo", "people"):
+        root = (ensure_demo if data.dataset == "demo" else ensure_people)(data.root or None)
         videos, lists = root / "videos", root / "splits"
         # All videos of the demo are long enough, so that none needs to be counted.
         return {s: open_source("videos", videos, s, _split_of(videos, lists, s)) for s in SPLITS}

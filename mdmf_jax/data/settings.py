@@ -38,9 +38,10 @@ class ClipOptions:
 class DataSection(ClipOptions):
     """Videos, splits and what is done to frames."""
 
-    dataset: Literal["folders", "demo"] = setting(
+    dataset: Literal["folders", "demo", "people"] = setting(
         "folders",
-        'the videos in `data.root`; or "demo": generated videos, no download',
+        'the videos in `data.root`; or generated ones, no download: "demo" (moving shapes), '
+        '"people" (figures that move)',
         affects="videos",
     )
     root: str = setting(

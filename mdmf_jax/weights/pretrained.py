@@ -9,6 +9,7 @@ from mdmf_jax.files import Name
 from mdmf_jax.weights import archives, hub
 from mdmf_jax.weights.hub_cache import is_commit
 from mdmf_jax.weights.huggingface import demo_clip_path, save_clip
+from mdmf_jax.weights.motion import load_motion, motion_path, save_motion
 from mdmf_jax.weights.names import read_name, unknown
 from mdmf_jax.weights.sources import read_clip
 from mdmf_jax.weights.torchvision import load_resnet, save_resnet
@@ -31,23 +32,29 @@ class Pretrained(NamedTuple):
 # Readers by the kind that `Encoder.reads` names: folder or file -> a tuple like `Pretrained`.
 READERS: dict[str, Callable[[Path], Any]] = {
     "clip": read_clip,
+    "motion": load_motion,
     "torchvision_resnet": load_resnet,
 }
 
 # Writers of the same kinds: folder, and what to write.
 WRITERS: dict[str, Callable[[Path, Any], None]] = {
     "clip": lambda folder, whole: save_clip(folder, *whole),
+    "motion": lambda folder, whole: save_motion(folder, *whole.config, whole.params),
     "torchvision_resnet": lambda folder, whole: save_resnet(folder, whole.params),
 }
 
 # What `encoder.path` may be, by kind.
 _EXPECTED = {
     "clip": "the name of a CLIP, such as vit_b16 or openai/clip-vit-base-patch16, or its folder",
+    "motion": "packaged:motion, or the folder of a motion encoder",
     "torchvision_resnet": "a ResNet's file of torchvision (.pth)",
 }
 
 # Names that stand for a model that comes with this package.
-PACKAGED: dict[str, Callable[[], Path]] = {"packaged:demo": demo_clip_path}
+PACKAGED: dict[str, Callable[[], Path]] = {
+    "packaged:demo": demo_clip_path,
+    "packaged:motion": motion_path,
+}
 
 
 def load_pretrained(kind: str, path: Name) -> Pretrained | None:

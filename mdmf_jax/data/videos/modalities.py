@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from mdmf_jax.data.videos.dense import Dense
 from mdmf_jax.data.videos.modality import Modality
 from mdmf_jax.errors import ConfigError
 
@@ -13,7 +14,7 @@ class Rgb(Modality):
 
 
 RGB = "rgb"  # always read: its size is that of all modalities
-MODALITIES: dict[str, Modality] = {RGB: Rgb()}
+MODALITIES: dict[str, Modality] = {RGB: Rgb(), "dense": Dense()}
 
 
 def find_modalities(names: Sequence[str]) -> dict[str, Modality]:

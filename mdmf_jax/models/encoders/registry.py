@@ -8,6 +8,7 @@ from mdmf_jax.models.encoders.base import Encoder
 from mdmf_jax.models.encoders.d2st import D2STEncoder
 from mdmf_jax.models.encoders.d2st_resnet import D2STResNetEncoder
 from mdmf_jax.models.encoders.emp_net import EMPNetEncoder
+from mdmf_jax.models.encoders.motion.encoder import MotionEncoder
 from mdmf_jax.models.encoders.task_adapter_pp import TaskAdapterEncoder
 from mdmf_jax.models.encoders.ts_fsar import TSFSAREncoder
 
@@ -16,6 +17,7 @@ ENCODERS: dict[str, type[Encoder]] = {
     "d2st": D2STEncoder,
     "d2st_resnet": D2STResNetEncoder,
     "emp_net": EMPNetEncoder,
+    "motion": MotionEncoder,
     "task_adapter_pp": TaskAdapterEncoder,
     "ts_fsar": TSFSAREncoder,
 }

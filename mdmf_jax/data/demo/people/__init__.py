@@ -1,0 +1,1 @@
+"""Generated people: articulated figures that move, in rooms that say nothing about how."""

@@ -1,0 +1,1 @@
+"""An encoder of what moves in a video, with packaged weights."""
