@@ -36,5 +36,5 @@ def get_config(arg: str = "") -> ConfigDict:
     defaults.apply_argument(config, arg)
     # The CLIP stays as it is. Other encoders say themselves what of them is trained.
     if config.encoder.name == "clip":
-        config.train.freeze = ("^encoder/(?!.*/adapter/)",)
+        config.train.freeze = ("^encoder/",)
     return config

@@ -58,10 +58,14 @@ class Config:
         """Regular expressions of the parameters that training leaves as they are."""
         trains = encoder_class(self.encoder_name).trains(self.encoder)
         chosen = self.train.trained or (("^head/", f"^encoder/.*(?:{trains})") if trains else ())
+        freeze = self.train.freeze
+        if trains:  # A frozen CLIP has trained adapters, unless they are named.
+            spared = f"{ALL_BUT}.*/adapter).*"
+            freeze = tuple(p if "adapter" in p else f"{spared}(?:{p})" for p in freeze)
         if not chosen:
-            return self.train.freeze
+            return freeze
         others = "|".join(f"(?:{pattern})" for pattern in chosen)
-        return (f"{ALL_BUT}.*(?:{others}))", *self.train.freeze)
+        return (f"{ALL_BUT}.*(?:{others}))", *freeze)
 
 
 def from_config_dict(settings: Mapping[str, Any] | ConfigDict) -> Config:

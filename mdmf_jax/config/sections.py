@@ -70,7 +70,9 @@ class TrainSection:
         "the head, and of the encoder what it says itself",
     )
     freeze: tuple[str, ...] = setting(
-        (), "regular expressions; parameters whose path matches are not trained"
+        (),
+        "regular expressions; parameters whose path matches are not trained; an adapter's only by "
+        'one that holds the word "adapter"',
     )
     log_every: int = setting(10, "steps between two log lines", min=1, affects="speed")
     on_nan: Literal["stop", "skip"] = setting(

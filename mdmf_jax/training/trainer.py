@@ -74,12 +74,13 @@ class Trainer:
                     f"train.groups: {group.pattern!r} matches no parameter that is trained (the "
                     "paths begin with encoder/ or head/)"
                 )
-        for pattern in self.config.train.trained:
-            if not any(re.search(pattern, path) for path in paths):
-                raise ConfigError(
-                    f"train.trained: {pattern!r} matches no parameter (the paths begin with "
-                    "encoder/ or head/)"
-                )
+        for name in ("trained", "freeze"):
+            for pattern in getattr(self.config.train, name):
+                if not any(re.search(pattern, path) for path in paths):
+                    raise ConfigError(
+                        f"train.{name}: {pattern!r} matches no parameter (the paths begin with "
+                        "encoder/ or head/)"
+                    )
 
     @cached_property
     def encoder_frozen(self) -> bool:

@@ -28,7 +28,7 @@ MODEL = SimpleNamespace(
 FEATURES = {
     "seed", "encoder.name", "encoder.normalise", "encoder.dtype", "encoder.attention",
     "data.frames", "data.resize", "data.crop", "data.pipeline", "data.sampling",
-    "data.test_clips", "data.short_videos",
+    "data.test_clips", "data.short_videos", "encoder.lora_alpha",
 }  # fmt: skip
 # which videos are meant,
 VIDEOS = {"data.dataset", "data.root", "data.source", "data.protocol", "data.splits"}
@@ -43,6 +43,12 @@ OTHER = {
     "method": "toy",
     "encoder.name": "toy",
     "encoder.prompt": "a film of {}",
+    "encoder.lora_projections": ["fc1"],
+    "encoder.lora_towers": ["text"],
+    "train.decay_to": [0.5],
+    "train.groups": ["^head/:rate=0.5"],
+    "clip_spm.heads": 4,
+    "clip_spm.inner": 1024,
     "data.crop": 200,
     "trx.cardinalities": [2],
     "tuples.levels": [1, 2, 3, 5],
@@ -85,8 +91,7 @@ def changed(method, path):
     target = settings[section] if section else settings
     target[name] = other_value(path, field, kind, target[name])
     if path == "encoder.name":
-        target.pop("normalise"), target.pop("dtype"), target.pop("attention")
-        target.pop("train_texts")
+        settings["encoder"] = {name: target[name] for name in ("name", "path", "prompt")}
     return from_config_dict(settings)
 
 

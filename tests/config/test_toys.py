@@ -51,7 +51,7 @@ def test_overrides_choose_the_encoder_first():
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["--config.encoder.blur=1"], "unknown setting encoder.blur; known in encoder: attention"),
+        (["--config.encoder.blur=1"], "unknown setting encoder.blur; known in encoder: adapter, "),
         (["--config.encoder.name=toi"], "unknown encoder 'toi'; known: clip, "),
         (
             ["--config.encoder.name=toy", "--config.encoder.dtype=bfloat16"],
@@ -68,5 +68,5 @@ def test_options_of_another_encoder_are_refused(overrides, message):
 def test_options_of_another_encoder_in_a_dict_are_refused():
     settings = get_config().to_dict()
     settings["encoder"]["name"] = "toy"
-    with pytest.raises(ConfigError, match="unknown setting encoder.attention; known in encoder"):
+    with pytest.raises(ConfigError, match="unknown setting encoder.adapter; known in encoder"):
         from_config_dict(settings)
