@@ -88,8 +88,10 @@ def test_groups_are_kept_apart_in_fit_and_evaluate(tiny_model, by_class, tmp_pat
     query = {name: paths[3:] for name, paths in by_class.items()}  # of person 1
     found = loaded._labelled(query, None, "raise", named)
     fewer = {name: [paths[0], paths[2]] for name, paths in by_class.items()}
-    expected, *_ = FewShotClassifier(tiny_model).fit(fewer)._logits(
-        [paths[3] for paths in by_class.values()], "raise"
+    expected, *_ = (
+        FewShotClassifier(tiny_model)
+        .fit(fewer)
+        ._logits([paths[3] for paths in by_class.values()], "raise")
     )
     np.testing.assert_allclose(found.logits, expected, rtol=1e-5, atol=1e-5)
     everything = loaded._labelled(query, None, "raise")

@@ -86,9 +86,7 @@ def test_the_same_clip_twice_and_in_two_classes(tiny_model, by_class, tmp_path):
     videos = {RED: [*by_class[RED][:2], copy], GREEN: by_class[GREEN][:2]}
     classifier = FewShotClassifier(tiny_model).fit(videos)
     lines = looks.same_videos(classifier.support_)
-    assert lines == [
-        f"the same clip twice in '{RED}': {by_class[RED][0]} and {copy}; remove one"
-    ]
+    assert lines == [f"the same clip twice in '{RED}': {by_class[RED][0]} and {copy}; remove one"]
     assert lines[0] in classifier.warnings_
     # Neither twin helps the other when it is left out.
     groups = classifier.support_.groups[classifier.classes_.index(RED)]
