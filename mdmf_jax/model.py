@@ -157,15 +157,25 @@ class FewShotModel:
         options: dict[str, Any] = {"train": train, "episode": episode, "rngs": rngs}
         return _apply(self.encoder, params["encoder"], videos, texts, method="videos", **options)
 
-    def token_ids(self, texts: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
-        """Token ids int32 [C, M, L] of the texts of C classes, and which are there [C, M]."""
+    def token_ids(
+        self, texts: Sequence[Sequence[str]], *, cut: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Token ids int32 [C, M, L] of the texts of C classes, and which are there [C, M].
+
+        Args:
+          cut: texts that are too long lose their end; without it they are an error.
+
+        Raises:
+          UserError: a text is too long.
+        """
         several = max((len(own) for own in texts), default=1)
         length = self.encoder.text_length
         mask = np.array([[m < len(own) for m in range(several)] for own in texts], bool)
         if not self.encoder.has_texts or self.pretrained is None:
             return np.zeros((len(texts), several, length), np.int32), mask
         filled = [own[m] if m < len(own) else own[0] for own in texts for m in range(several)]
-        ids = np.asarray(self.pretrained.tokenizer(filled, length), np.int32)
+        options = {"cut": True} if cut else {}
+        ids = np.asarray(self.pretrained.tokenizer(filled, length, **options), np.int32)
         return ids.reshape(len(texts), several, length), mask
 
     def class_texts(

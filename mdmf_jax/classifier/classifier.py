@@ -25,8 +25,8 @@ from mdmf_jax.classifier.packaged import demo_warning
 from mdmf_jax.classifier.scoring import UNKNOWN, Prediction, evaluation, prediction
 from mdmf_jax.classifier.spans import spans_of
 from mdmf_jax.classifier.support import SupportClass, SupportSet, support_classes
+from mdmf_jax.classifier.texts import texts_of_classes
 from mdmf_jax.classifier.windows import Span, check_window, cut_windows
-from mdmf_jax.data.protocols.splits import class_name
 from mdmf_jax.errors import DataError
 
 
@@ -90,7 +90,7 @@ class FewShotClassifier(Fitted):
         self,
         videos: str | Path | Mapping[str, Sequence[Any]] | Sequence[Any],
         labels: Sequence[str] | None = None,
-        prompts: Mapping[str, str] | None = None,
+        prompts: Mapping[str, str | Sequence[str]] | None = None,
         *,
         groups: files.Name | Mapping[str, str] | None = None,
         on_error: str = "raise",
@@ -100,7 +100,8 @@ class FewShotClassifier(Fitted):
         Args:
           videos: a folder with a folder for each class, the videos of each class by name, or a
             list with `labels`.
-          prompts: texts for classes whose name in words, in the model's prompt, does not do.
+          prompts: text, or several, for classes whose name in words, in the model's prompt, does
+            not do; see `texts_of_classes`.
           groups: a person or camera by clip, or a CSV file of that (clip,group). Where a clip is
             left out, its group is; see `read_groups`.
 
@@ -124,7 +125,7 @@ class FewShotClassifier(Fitted):
         self,
         name: str,
         videos: Sequence[Any],
-        prompt: str | None = None,
+        prompt: str | Sequence[str] | None = None,
         *,
         on_error: str = "raise",
     ) -> "FewShotClassifier":
@@ -247,10 +248,11 @@ class FewShotClassifier(Fitted):
         if UNKNOWN in classes:
             raise DataError(f"a class cannot be called {UNKNOWN!r}; that says that none fits")
         videos = [video for some in classes.values() for video in some]
+        settings = self._model.settings
+        texts, lines = texts_of_classes(settings, classes, prompts)
         encoded = self._encode(videos, on_error, pictures=True)
-        template = self._model.settings.prompt
-        texts = [prompts.get(name) or template.format(class_name(name)) for name in classes]
-        return support_classes(self._model.stages, classes, texts, encoded)
+        self.notes_ = [*self.notes_, *lines]
+        return support_classes(self._model.stages, classes, texts, encoded, settings.texts.cut)
 
     def _set_groups(self, groups: Groups) -> None:
         given = iter(groups.of_all(self._support.sources))

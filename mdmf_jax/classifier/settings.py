@@ -8,7 +8,7 @@ from mdmf_jax.config.config import Config
 from mdmf_jax.config.convert import build_section, check_known
 from mdmf_jax.config.fields import setting
 from mdmf_jax.config.schema import all_sections
-from mdmf_jax.data.settings import ClipOptions
+from mdmf_jax.data.settings import ClipOptions, TextsSection
 from mdmf_jax.errors import ConfigError
 from mdmf_jax.models.encoders.registry import encoder_class
 from mdmf_jax.models.methods.registry import method_class
@@ -31,6 +31,7 @@ class Settings:
 
     model: ModelSettings
     clips: ClipSettings
+    texts: TextsSection = TextsSection()
 
     @property
     def prompt(self) -> str:
@@ -41,7 +42,8 @@ class Settings:
 def settings_of_run(config: Config, train_classes: int) -> Settings:
     """The settings of a run that its model needs."""
     cut = {item.name: getattr(config.data, item.name) for item in fields(ClipOptions)}
-    return Settings(model_settings(config, train_classes), ClipSettings(**cut, seed=config.seed))
+    clips = ClipSettings(**cut, seed=config.seed)
+    return Settings(model_settings(config, train_classes), clips, config.texts)
 
 
 def untrained_clips(image_size: int, frames: int = 8, *, whole: bool = False) -> ClipSettings:
@@ -65,6 +67,7 @@ def settings_to_dict(settings: Settings) -> dict[str, Any]:
         "encoder": {"name": model.encoder_name} | asdict(model.encoder),
         "train_classes": model.train_classes,
         "clips": asdict(settings.clips),
+        "texts": asdict(settings.texts),
     }
 
 
@@ -75,7 +78,7 @@ def settings_from_dict(values: Any) -> Settings:
       ConfigError: an unknown or missing key, a wrong type or a bad value.
     """
     parts = ("method", "head", "sections", "encoder", "train_classes", "clips")
-    if not isinstance(values, Mapping) or values.keys() != set(parts):
+    if not isinstance(values, Mapping) or values.keys() - {"texts"} != set(parts):
         raise ConfigError(f"settings: must be an object with {', '.join(parts)}")
     method = str(values["method"])
     clips = build_section(ClipSettings, values["clips"], "settings.clips", complete=True)
@@ -92,7 +95,9 @@ def settings_from_dict(values: Any) -> Settings:
         _sections(kind.sections, values["sections"]),
     )
     _check(model, clips)
-    return Settings(model, clips)
+    # Models that are older than this section had one text a class.
+    texts = build_section(TextsSection, values.get("texts", {}), "settings.texts")
+    return Settings(model, clips, texts)
 
 
 def _sections(kinds: Mapping[str, type], values: Mapping[str, Any]) -> dict[str, Any]:

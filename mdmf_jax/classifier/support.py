@@ -19,8 +19,8 @@ class SupportClass:
     """One class.
 
     Attributes:
-      prompt: the text that stands for it.
-      text: features of the prompt [D].
+      prompt: the text that stands for it; several with " / " between them.
+      text: features of the prompt [D], or [M, D] for a method that takes several.
       features: of its videos, name -> [K, ...].
       sources: where each video came from.
       pictures: small pictures of the frames of each video, for people, uint8 [K, T, h, w, 3].
@@ -48,8 +48,12 @@ class SupportSet:
 
     @property
     def texts(self) -> np.ndarray:
-        """Text features of the classes [W, D]."""
-        return np.stack([c.text for c in self.classes.values()])
+        """Text features of the classes [W, D], or [W, M, D] with zeros for those not there."""
+        texts = [c.text for c in self.classes.values()]
+        if texts and texts[0].ndim > 1:
+            most = max(len(own) for own in texts)
+            texts = [np.pad(own, ((0, most - len(own)), (0, 0))) for own in texts]
+        return np.stack(texts)
 
     @property
     def counts(self) -> list[int]:
@@ -88,9 +92,9 @@ class SupportSet:
 
         Classes with fewer than K videos are filled up with copies of their first.
         """
-        for class_ in self.classes.values():
+        for class_, text in zip(self.classes.values(), self.texts, strict=True):
             if class_.outputs is None:
-                texts = np.repeat(class_.text[None], len(class_.sources), 0)
+                texts = np.repeat(text[None], len(class_.sources), 0)
                 class_.outputs = stages.encode_support(class_.features, texts)
         mask = self.mask
         rows = [np.where(here, np.arange(mask.shape[1]), 0) for here in mask]
@@ -109,15 +113,20 @@ def taken(features: Features, rows: Any) -> Features:
 def support_classes(
     stages: CompiledMethod,
     videos: Mapping[str, Sequence[Any]],
-    prompts: Sequence[str],
+    prompts: Sequence[Sequence[str]],
     encoded: Encoded,
+    cut: bool = False,
 ) -> dict[str, SupportClass]:
     """Classes from their videos, encoded in the same order.
+
+    Args:
+      prompts: texts of each class [C][M].
+      cut: see `FewShotModel.token_ids`.
 
     Raises:
       DataError: none of a class's videos could be used.
     """
-    texts, classes, start = stages.texts(prompts), {}, 0
+    texts, classes, start = stages.texts(prompts, cut), {}, 0
     for (name, some), prompt, text in zip(videos.items(), prompts, texts, strict=True):
         places = range(start, start + len(some))
         rows = [row for row, place in enumerate(encoded.kept) if place in places]
@@ -132,7 +141,7 @@ def support_classes(
         features = taken(encoded.features, rows)
         digests = [encoded.digests[row] for row in rows]
         classes[name] = SupportClass(
-            prompt, text, features, sources, encoded.pictures[rows], digests
+            " / ".join(prompt), text, features, sources, encoded.pictures[rows], digests
         )
         start += len(some)
     return classes

@@ -20,7 +20,7 @@ from mdmf_jax.config.schema import (
 )
 from mdmf_jax.config.sections import CheckpointSection, EvalSection, TrainSection
 from mdmf_jax.config.variants import resolve
-from mdmf_jax.data.settings import DataSection, EpisodeSection
+from mdmf_jax.data.settings import DataSection, EpisodeSection, TextsSection
 from mdmf_jax.errors import ConfigError
 from mdmf_jax.models.encoders.registry import encoder_class
 from mdmf_jax.models.methods.registry import method_class
@@ -46,6 +46,7 @@ class Config:
     encoder_name: str
     encoder: Any
     data: DataSection
+    texts: TextsSection
     episode: EpisodeSection
     train: TrainSection
     checkpoint: CheckpointSection
@@ -162,6 +163,7 @@ def _check_together(config: Config) -> None:
     prompt = getattr(config.encoder, "prompt", "{}")
     if "{}" not in prompt:
         raise ConfigError(f"encoder.prompt is {prompt!r}; it must contain {{}}")
+    _check_texts(config.texts)
     param_groups(config.train.groups)  # which says what is wrong with them
     for name in ("trained", "freeze", "no_decay"):
         for pattern in getattr(config.train, name):
@@ -169,3 +171,13 @@ def _check_together(config: Config) -> None:
                 re.compile(pattern)
             except re.error as error:
                 raise ConfigError(f"train.{name}: {pattern!r} is not a regex: {error}") from None
+
+
+def _check_texts(texts: TextsSection) -> None:
+    for template in texts.prompts:
+        if "{}" not in template:
+            raise ConfigError(f"texts.prompts: {template!r} must contain {{}}")
+    if "{text}" not in texts.sentence:
+        raise ConfigError(f"texts.sentence is {texts.sentence!r}; it must contain {{text}}")
+    if texts.prompts and texts.descriptions:
+        raise ConfigError("texts.prompts and texts.descriptions are both set; take one of them")

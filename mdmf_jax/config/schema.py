@@ -10,12 +10,13 @@ from typing import Any, Literal, get_type_hints
 
 from mdmf_jax.config.fields import effect, setting
 from mdmf_jax.config.sections import CheckpointSection, EvalSection, TrainSection
-from mdmf_jax.data.settings import DataSection, EpisodeSection
+from mdmf_jax.data.settings import DataSection, EpisodeSection, TextsSection
 from mdmf_jax.models.encoders.registry import ENCODERS, encoder_class
 from mdmf_jax.models.methods.registry import METHODS, method_class
 
 FIXED: dict[str, type] = {
     "data": DataSection,
+    "texts": TextsSection,
     "episode": EpisodeSection,
     "train": TrainSection,
     "checkpoint": CheckpointSection,

@@ -76,6 +76,15 @@ class Dataset:
         own, order = self.splits[split], self._data.prompt_order
         return class_text_names(own.folders, own.prompts, everything, order)
 
+    def class_aliases(self, split: str) -> list[tuple[str, ...]]:
+        """Names by which a bank of texts may know the classes [C]; first that for their texts."""
+        own = self.splits[split]
+        known = {
+            prompt: (prompt, name, folder)
+            for prompt, name, folder in zip(own.prompts, own.names, own.folders, strict=True)
+        }
+        return [known[name] for name in self.class_names_for_texts(split)]
+
     def check(self, split: str, way: int, shot: int, queries: int) -> None:
         """Raises DataError if a split has too few classes or videos for such episodes."""
         check_split(self.splits[split], way, shot, queries)

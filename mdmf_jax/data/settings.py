@@ -89,6 +89,27 @@ class DataSection(ClipOptions):
 
 
 @dataclass(frozen=True)
+class TextsSection:
+    """Texts that stand for the classes, where one made by `encoder.prompt` will not do."""
+
+    descriptions: str = setting(
+        "",
+        "bank of texts for each class: a file (JSON, YAML) or a folder of them, or "
+        '"packaged:demo"; "": none',
+    )
+    sentence: str = setting(
+        "{text}",
+        "how a text of the bank is put: {text} stands for it, {class} for the class's name",
+    )
+    prompts: tuple[str, ...] = setting(
+        (), "several texts of a class in the place of `encoder.prompt`; {} stands for its name"
+    )
+    cut: bool = setting(
+        False, "cut texts that are too long for the encoder; otherwise they are an error"
+    )
+
+
+@dataclass(frozen=True)
 class EpisodeSection:
     """Training episodes."""
 

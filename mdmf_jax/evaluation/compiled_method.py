@@ -62,9 +62,14 @@ class CompiledMethod:
         """Features of clips: modality -> uint8 [N, T, H, W, C] to name -> float32 [N, ...]."""
         return _in_parts(lambda part: self._encode(self._params, part), BATCHES, dict(clips))
 
-    def texts(self, texts: Sequence[str]) -> np.ndarray:
-        """Text features of classes with one text each, not normalised, float32 [C, D]."""
-        ids, mask = self.model.token_ids([[text] for text in texts])
+    def texts(self, texts: Sequence[Sequence[str]], cut: bool = False) -> np.ndarray:
+        """Text features of classes, see `FewShotModel.class_texts`, float32 [C, D] or [C, M, D].
+
+        Args:
+          texts: of each class.
+          cut: see `FewShotModel.token_ids`.
+        """
+        ids, mask = self.model.token_ids(texts, cut=cut)
         return _in_parts(
             lambda part: self._texts(self._params, self._fixed, *part), BATCHES, (ids, mask)
         )

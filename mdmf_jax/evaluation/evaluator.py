@@ -19,7 +19,7 @@ from mdmf_jax.evaluation.features.store import FeatureStore, cache_key
 from mdmf_jax.evaluation.metrics import episode_metrics
 from mdmf_jax.evaluation.partial import resumed
 from mdmf_jax.evaluation.pixel_episodes import PixelEvaluator
-from mdmf_jax.evaluation.text import ClassTable, class_texts_of
+from mdmf_jax.evaluation.text import ClassTable, class_texts
 from mdmf_jax.model import FewShotModel, Params
 from mdmf_jax.training import distributed
 from mdmf_jax.training.sharding import device_mesh, replicated
@@ -48,8 +48,9 @@ class Evaluator:
         mesh = distributed.own_mesh(mesh or device_mesh(len(jax.local_devices())))
         self._whole = replicated(mesh)
         prompt = getattr(config.encoder, "prompt", "{}")
-        names = {split: dataset.class_names_for_texts(split) for split in SPLITS}
-        self.texts = ClassTable(model, {s: class_texts_of(prompt, n) for s, n in names.items()})
+        classes = {split: dataset.class_aliases(split) for split in SPLITS}
+        texts = class_texts(config.texts, prompt, classes)
+        self.texts = ClassTable(model, texts, config.texts.cut)
         workers, chunk = config.data.workers, config.eval.chunk
         self._extract = FeatureExtractor(model, mesh, workers=workers)
         self._by_episode = model.encoder.unit == "episode"

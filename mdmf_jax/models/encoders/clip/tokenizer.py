@@ -121,8 +121,11 @@ class Tokenizer:
         for name, text in contents.items():
             files.write_whole(directory / name, text, WeightsError)
 
-    def __call__(self, texts: Sequence[str], length: int) -> np.ndarray:
+    def __call__(self, texts: Sequence[str], length: int, cut: bool = False) -> np.ndarray:
         """Token ids int32 [len(texts), length]: start, the text's tokens, end, padding.
+
+        Args:
+          cut: of longer texts the last tokens before the end token are left out.
 
         Raises:
           UserError: a text has more than `length` tokens, start and end included.
@@ -130,6 +133,8 @@ class Tokenizer:
         rows = np.full((len(texts), length), self.pad, np.int32)
         for row, text in zip(rows, texts, strict=True):
             ids = [self.start, *self._bpe.encode(clean(text)).ids, self.end]
+            if cut and len(ids) > length:
+                ids = [*ids[: length - 1], self.end]
             if len(ids) > length:
                 raise UserError(
                     f"the text {text!r} has {len(ids)} tokens (start and end included), "
