@@ -130,7 +130,7 @@ def _write(folder: Path, saved: Saved) -> None:
 
 
 def _contiguous(arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    return {name: np.ascontiguousarray(x) for name, x in arrays.items()}
+    return {name: np.asarray(x, order="C") for name, x in arrays.items()}  # scalars stay scalars
 
 
 def _support_arrays(support: SupportSet) -> dict[str, np.ndarray]:
