@@ -34,6 +34,10 @@ def get_config(arg: str = "") -> ConfigDict:
     config.eval.episodes = 1000
     config.eval.untrained = True
     defaults.apply_argument(config, arg)
+    if config.encoder.name == "ts_fsar":
+        # Its published sizes are those of a CLIP of 12 blocks and 768 channels; this has 4 and 96,
+        # fewer than its 128 features, so that their adapter cannot start from it.
+        config.encoder.update(side_width=64, temporal_blocks=(1,), start="ladder")
     # The CLIP stays as it is. Other encoders say themselves what of them is trained.
     if config.encoder.name == "clip":
         config.train.freeze = ("^encoder/",)

@@ -184,6 +184,12 @@ def test_several_texts_are_their_mean(pretrained, monkeypatch):
     assert found.shape == (3, 3, 16)
     for own, theirs in zip(found, alone, strict=True):
         np.testing.assert_allclose(own[: len(theirs)], theirs, rtol=1e-5, atol=1e-6)
+        assert not own[len(theirs) :].any()  # absent texts are zeros
+
+    monkeypatch.setattr(MeanPool, "normed_texts", True)
+    units = [(own / np.linalg.norm(own, axis=1, keepdims=True)).mean(0) for own in alone]
+    expected = [mean / np.linalg.norm(mean) for mean in units]
+    np.testing.assert_allclose(model.class_texts(params, ids, mask), expected, rtol=1e-5, atol=1e-6)
 
 
 class Textless(CLIPEncoder):

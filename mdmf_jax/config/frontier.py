@@ -91,6 +91,7 @@ def as_ts_fsar(config: NestedSettings, data_set: str) -> None:
     if config.encoder.name == "ts_fsar":
         config.encoder.residual = residual
     _squashed(config)
+    config.data.flip = not config.data.left_right
 
 
 def as_d2st(config: NestedSettings, data_set: str) -> None:

@@ -6,13 +6,14 @@ import json
 import jax
 import pytest
 
-from mdmf_jax.bench import encoder, evaluate, head, train
+from mdmf_jax.bench import encoder, evaluate, head, models, train
 from mdmf_jax.bench.environment import duration, three_digits
 from mdmf_jax.bench.flops import image_flops
 from mdmf_jax.bench.models import model_config
 from mdmf_jax.bench.names import ATTENTIONS, MODELS
 from mdmf_jax.cli import main as cli
 from mdmf_jax.data.protocols.splits import Split
+from mdmf_jax.errors import ConfigError
 from mdmf_jax.models.encoders.clip.config import CLIPConfig, TextConfig, VisionConfig
 from mdmf_jax.models.layers.attention import IMPLEMENTATIONS
 
@@ -142,6 +143,20 @@ def test_eval_times_two_calls_on_all_episodes():
     assert (first.median_seconds, second.median_seconds) == (4.0, 0.5)
     assert (first.value, second.value) == (2.5, 20.0)
     assert first.settings["videos"] == 5 and second.name == "eval/mean_pool/1shot/second_call"
+
+
+def test_a_method_with_features_of_its_own(monkeypatch):
+    vision = VisionConfig(8, 8, 12, 1, image_size=8, patch_size=4)
+    small = CLIPConfig(vision, TextConfig(8, 8, 1, 1), 16)
+    monkeypatch.setattr(models, "published_config", lambda name: small)
+    split = Split("test", ("a", "b"), ("a", "b"), (("a/1", "a/2"), ("b/1", "b/2")))
+    sizes = {"shots": (1,), "episodes": 2, "way": 2, "frames": 2}
+    measured = evaluate.measure("ts_fsar", width=16, split=split, **sizes)
+    assert [m.settings["episodes"] for m in measured] == [2, 2]
+    with pytest.raises(ConfigError, match="measured with texts of 16, not of 8"):
+        evaluate.measure("ts_fsar", width=8, split=split, **sizes)
+    with pytest.raises(ConfigError, match="reads features of its own encoder"):
+        head.measure("ts_fsar", width=16, shots=(1,), frames=2)
 
 
 def test_hmdb51_has_its_size():

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType
 
+from mdmf_jax.evaluation import episodes as evaluation
 from mdmf_jax.evaluation.episodes import EpisodeEvaluator
 from mdmf_jax.model import FewShotModel
 from mdmf_jax.models.encoders.options import CLIPOptions
@@ -100,6 +101,23 @@ def test_answers_are_those_of_whole_episodes(name, model_of):
     assert answers["prediction"].shape == (COUNT, WAY * EACH)
     assert len(np.unique(answers["prediction"])) == WAY
     assert_same(answers, direct(model, *case))
+
+
+def test_pieces_that_fit_the_caches_change_nothing(model_of, monkeypatch):
+    model = model_of("mdmf")
+    case = inputs(model)
+    expected = EpisodeEvaluator(model, mesh(1), chunk=10)(*case)
+    sizes, mapped = [], jax.lax.map
+
+    def watched(function, rows, **options):
+        sizes.append(options.get("batch_size"))
+        return mapped(function, rows, **options)
+
+    monkeypatch.setattr(jax.lax, "map", watched)
+    for cache in (1, 40_000, 2**30):
+        monkeypatch.setattr(evaluation, "_CACHE", cache)
+        assert_same(EpisodeEvaluator(model, mesh(1), chunk=10)(*case), expected)
+    assert sizes[0] == 1 and 1 < sizes[1] < 10 and len(sizes) == 2
 
 
 @pytest.mark.devices

@@ -54,7 +54,10 @@ class TSFSAR(FewShotMethod):
     """
 
     Config: ClassVar[type] = TSFSARConfig
-    published: ClassVar[Mapping[str, Any]] = {"encoder.normalise": "clip"}
+    published: ClassVar[Mapping[str, Any]] = {
+        "encoder.normalise": "clip",
+        "data.prompt_order": "by_name",
+    }
     own_encoder: ClassVar[str] = "ts_fsar"
     uses: ClassVar[tuple[str, ...]] = ("correlation", "class_tokens", "adapted_clip", "side_text")
     normed_texts: ClassVar[bool] = True
