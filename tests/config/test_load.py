@@ -7,7 +7,7 @@ from mdmf_jax.config.defaults import get_config
 from mdmf_jax.config.load import load_config, packaged_configs
 from mdmf_jax.errors import ConfigError
 
-NAMES = ["common", "demo", "hmdb51", "kinetics100", "ssv2_full", "ssv2_small", "ucf101"]
+NAMES = ["common", "demo", "hmdb51", "kinetics100", "people", "ssv2_full", "ssv2_small", "ucf101"]
 
 
 def test_packaged_configs_are_found_from_elsewhere(tmp_path, monkeypatch):
