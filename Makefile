@@ -1,5 +1,6 @@
 # make demo   train on demo videos, then recognise unseen classes (results in runs/demo)
 # make compare-demo   train every method on the demo and compare them (runs/compare-demo)
+# make demo-people   recognise what generated people do: the motion encoder against what needs no learning
 # make test   run the tests; make test-slow runs those that take more than a minute
 # make test-wheel   build the wheel, install it into an empty environment and use it elsewhere
 # make soak   kill training runs (kill -9, SIGTERM) and check that they go on
@@ -19,7 +20,7 @@ PACKAGES := $(if $(filter 3.11,$(VERSION)),-r requirements.lock,-e .[dev])
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --durations=25
 
-.PHONY: demo compare-demo test test-wheel test-slow soak fuzz lint types hooks
+.PHONY: demo compare-demo demo-people test test-wheel test-slow soak fuzz lint types hooks
 demo: $(VENV)/installed
 	$(BIN)/python -m mdmf_jax train --config=demo --workdir=runs/demo
 
@@ -32,6 +33,10 @@ compare-demo: $(VENV)/installed
 	  $(DEMO)=clip_fsar $(DEMO)=trx $(DEMO)=cross_transformer $(DEMO)=segment_transformer \
 	  $(DEMO)=otam $(DEMO)=mean_pool $(DEMO)=zero_shot \
 	  --config.train.cached_clips=8 --train=runs/compare-demo --pairs=order --episodes=2000 --out=runs/compare-demo
+
+# The videos are made at the first call (a minute).
+demo-people: $(VENV)/installed
+	$(BIN)/python benchmarks/people.py
 
 test: $(VENV)/installed
 	$(PYTEST) -m "not slow and not devices and not wheel"; first=$$?; \

@@ -27,7 +27,7 @@ from motion_inputs import LIMBS, draw_batch, make_inputs
 from mdmf_jax.files import cache_folder
 from mdmf_jax.models.encoders.motion.network import MotionNetwork
 
-CLASSES, VIDEOS = 12, 4  # of a batch
+CLASSES, VIDEOS = 16, 4  # of a batch
 TEMPERATURE = 0.1
 LEARNING_RATE, WARMUP, WEIGHT_DECAY = 1.5e-3, 50, 0.02
 FALL = 0.3  # share of the steps in which the rate falls

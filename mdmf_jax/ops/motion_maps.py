@@ -166,24 +166,23 @@ def _compressed(x: AnyArray) -> Array:
     return jnp.log1p(x / size)
 
 
-def change_slots(
-    grey: Float[AnyArray, "N F H W"], length: int, parts: int, cells: int
+def part_slots(
+    maps: Float[AnyArray, "N M h w C"], length: int, parts: int
 ) -> Float[Array, "N T D"]:
-    """How much changes where, in a slot for each part of the time: D = parts * cells * cells.
+    """Maps on a grid half as fine, each position's in the slot of its part of the time.
 
-    Position t fills the slot of its own part only, so that the mean over the positions is a map
-    of change for each part, side by side.
+    So the mean over the positions holds the mean map of each part, side by side:
+    D = parts * h / 2 * w / 2 * C.
 
     Args:
-      length: T; F is a multiple of it.
+      maps: h and w are even.
+      length: T; M is a multiple of it.
       parts: of the time.
-      cells: along each side; H and W are multiples of it.
     """
-    count, frames, height, width = grey.shape
-    change = jnp.abs(jnp.diff(grey, axis=1))
-    change = jnp.pad(change, ((0, 0), (0, 1), (0, 0), (0, 0)))
-    change = change.reshape(count, length, frames // length, height, width).mean(2)
-    maps = change.reshape(count, length, cells, height // cells, cells, width // cells)
-    maps = maps.mean((3, 5)).reshape(count, length, 1, cells**2)
+    count, moments, height, width, channels = maps.shape
+    cells = maps.reshape(
+        count, length, moments // length, height // 2, 2, width // 2, 2, channels
+    ).mean((2, 4, 6))
     own = jnp.arange(parts) == (jnp.arange(length) * parts // length)[:, None]  # [T, parts]
-    return (maps * own[..., None]).reshape(count, length, parts * cells**2)
+    slots = cells.reshape(count, length, 1, -1) * own[..., None]
+    return slots.reshape(count, length, -1)

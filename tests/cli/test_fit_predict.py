@@ -190,7 +190,7 @@ def test_search_goes_on_where_it_stopped(model, folders, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["fit", "--support=x", "--out=y"], "give --checkpoint=RUN, or --encoder=DIR"),
+        (["fit", "--support=x", "--out=y"], "x: no such folder"),
         (["fit", "--support=x", "--out=y", "--checkpoint=z", "--method=otam"], "--method is for"),
         (
             ["fit", "--support=x", "--out=y", "--encoder=z", "--target=1.5"],

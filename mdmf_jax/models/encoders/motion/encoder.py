@@ -13,11 +13,14 @@ from mdmf_jax.models.encoders.base import Encoder, Features, Videos
 from mdmf_jax.models.encoders.motion.network import MotionNetwork
 from mdmf_jax.models.encoders.options import EncoderOptions
 from mdmf_jax.models.layers.adapter import EpisodeSizes
-from mdmf_jax.ops.motion_maps import change_slots, halve, motion_maps
+from mdmf_jax.ops.motion_maps import halve, motion_maps, part_slots
 from mdmf_jax.ops.similarity import norm
 
 SIDE = 96  # pixels of the pictures; twice the network's
-PARTS, CELLS = 3, 12  # of time, and of the picture's sides, in the maps of change
+PARTS, CELLS = 4, 6  # of time, and of the picture's sides, in the maps beside the learned part
+# Usual sizes (root mean squares on the training's videos) of the strength of change and of the
+# flow in four directions; the distance from the usual picture has no place in them.
+USUAL = (0.2, 0.1, 0.1, 0.1, 0.1)
 
 
 @dataclass(frozen=True)
@@ -30,17 +33,17 @@ class MotionOptions(EncoderOptions):
         affects="result",
     )
     maps: float = setting(
-        0.5, "weight of the maps of change beside the learned features", min=0, max=1
+        0.5, "weight of the plain maps of motion beside the learned features", min=0, max=1
     )
 
 
 class MotionEncoder(Encoder):
-    """Features [N, T, D] of grey frames: a learned part and maps of change, side by side.
+    """Features [N, T, D] of grey frames: a learned part and plain maps of motion, side by side.
 
     The learned part is a small network on motion maps (`ops.motion_maps`), trained on generated
-    people (docs/motion.md). The maps say in which third of the time how much changes where. Both
-    parts have mean features of length 1, so that the cosine of two videos' mean features is the
-    weighted mean of the two parts' cosines.
+    people (docs/motion.md). The plain maps say how much moves where, and which way, in each
+    quarter of the time. Both parts have mean features of length 1, so that the cosine of two
+    videos' mean features is the weighted mean of the two parts' cosines.
     """
 
     Config: ClassVar[type] = MotionOptions
@@ -55,7 +58,7 @@ class MotionEncoder(Encoder):
 
     @property
     def width(self) -> int:
-        return self.sizes.sizes.features + PARTS * CELLS**2
+        return self.sizes.sizes.features + PARTS * CELLS**2 * len(USUAL)
 
     @property
     def image_size(self) -> int:
@@ -73,11 +76,12 @@ class MotionEncoder(Encoder):
         count, length, height, width, several = dense.shape
         grey = jnp.moveaxis(dense, -1, 2).reshape(count, length * several, height, width)
         grey = halve(grey.astype(jnp.float32) / 255)
-        learned, _ = self.network(motion_maps(grey))
+        maps = motion_maps(grey)
+        learned, _ = self.network(maps)
         learned = learned / (norm(learned)[..., None] + 1e-6)
-        maps = change_slots(grey, length, PARTS, CELLS)
+        plain = part_slots(maps[..., : len(USUAL)] / jnp.array(USUAL), length, PARTS)
         share = self.options.maps
-        parts = [jnp.sqrt(1 - share) * _mean_one(learned), jnp.sqrt(share) * _mean_one(maps)]
+        parts = [jnp.sqrt(1 - share) * _mean_one(learned), jnp.sqrt(share) * _mean_one(plain)]
         return {"frames": jnp.concatenate(parts, -1)}
 
 
