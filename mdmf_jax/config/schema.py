@@ -16,12 +16,13 @@ from mdmf_jax.models.methods.registry import METHODS, method_class
 
 FIXED: dict[str, type] = {
     "data": DataSection,
-    "texts": TextsSection,
     "episode": EpisodeSection,
     "train": TrainSection,
     "checkpoint": CheckpointSection,
     "eval": EvalSection,
 }
+# Sections that a config may lack, as those of version 0.1.0 do.
+LATER: dict[str, type] = {"texts": TextsSection}
 DEFAULT_ENCODER = "clip"
 
 
@@ -56,7 +57,7 @@ def run_sections(method: str, encoder: str) -> dict[str, type]:
     """
     own = method_class(method)
     options = encoder_class(encoder).Config
-    return {"encoder": options} | FIXED | dict(own.sections) | {method: own.Config}
+    return {"encoder": options} | FIXED | LATER | dict(own.sections) | {method: own.Config}
 
 
 def all_sections(encoder: str = DEFAULT_ENCODER) -> dict[str, type]:
@@ -65,7 +66,7 @@ def all_sections(encoder: str = DEFAULT_ENCODER) -> dict[str, type]:
     Raises:
       ConfigError: no such encoder.
     """
-    sections = {"encoder": encoder_class(encoder).Config} | FIXED
+    sections = {"encoder": encoder_class(encoder).Config} | FIXED | LATER
     for name, own in METHODS.items():
         sections |= {name: own.Config} | dict(own.sections)
     return sections

@@ -47,6 +47,7 @@ OTHER = {
     "encoder.lora_towers": ["text"],
     "train.decay_to": [0.5],
     "train.groups": ["^head/:rate=0.5"],
+    "texts.prompts": ["a film of {}"],
     "clip_spm.heads": 4,
     "clip_spm.inner": 1024,
     "data.crop": 200,
