@@ -57,7 +57,9 @@ class Config:
     def frozen(self) -> tuple[str, ...]:
         """Regular expressions of the parameters that training leaves as they are."""
         trains = encoder_class(self.encoder_name).trains(self.encoder)
-        chosen = self.train.trained or (("^head/", f"^encoder/.*(?:{trains})") if trains else ())
+        # The slash stays for patterns that begin with one.
+        own = ("^head/", f"^encoder(?=/).*(?:{trains})") if trains else ()
+        chosen = self.train.trained or own
         if not chosen:
             return self.train.freeze
         others = "|".join(f"(?:{pattern})" for pattern in chosen)
