@@ -58,8 +58,9 @@ class Config:
     def frozen(self) -> tuple[str, ...]:
         """Regular expressions of the parameters that training leaves as they are."""
         trains = encoder_class(self.encoder_name).trains(self.encoder)
-        chosen = self.train.trained or (("^head/", f"^encoder/.*(?:{trains})") if trains else ())
-        freeze = self.train.freeze
+        # The slash stays for patterns that begin with one.
+        own = ("^head/", f"^encoder(?=/).*(?:{trains})") if trains else ()
+        chosen, freeze = self.train.trained or own, self.train.freeze
         if trains:  # A frozen CLIP has trained adapters, unless they are named.
             spared = f"{ALL_BUT}.*/adapter).*"
             freeze = tuple(p if "adapter" in p else f"{spared}(?:{p})" for p in freeze)

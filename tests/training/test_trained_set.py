@@ -72,3 +72,15 @@ def test_a_chosen_encoder_stays_when_the_method_changes():
     assert config.encoder.name == "says"
     assert get_config("method=own,encoder=clip").encoder.name == "clip"
     assert get_config("method=own").encoder.name == "says"
+
+
+def test_new_leaves_at_the_top_of_an_encoder_are_trained(tiny, tmp_path):
+    found = trained_paths("method=emp_net", tiny, tmp_path, **{"emp_net.top_patches": 2})
+    assert {path.split("/")[1] for path in found} == {
+        *(f"adapter_reasoning_{number}" for number in range(3)),
+        *(
+            f"{place}_{view}"
+            for place in ("adapter", "fusion")
+            for view in ("token", "frame", "patch")
+        ),
+    }

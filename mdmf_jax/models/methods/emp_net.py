@@ -127,7 +127,7 @@ class EMPNet(FewShotMethod):
         c = self.config
         texts = _mean_text(text_features)
         fused = supports["fused"]
-        if c.merge_before and fused["token"].shape[1] > 1:
+        if c.merge_before and fused["token"].shape[1] != 1:  # also if it is not known (export)
             merged = {v: class_means(x, support_mask) for v, x in supports["views"].items()}
             prototypes = self.fused(merged, texts, train)
         else:

@@ -22,7 +22,8 @@ BLOCKS, HEADS = 3, 2
 TEXT = TextConfig(8, 16, 1, 2, vocab_size=20)
 VIT = CLIPConfig(VisionConfig(8, 16, BLOCKS, HEADS, image_size=16, patch_size=8), TEXT, 6)
 RESNET = CLIPConfig(ResNetConfig((1, 1, 1, 1), 4, 2, 64), TEXT, 6)
-ALL = ("patches", "tokens_3", "frames", "tokens_0", "tokens_1", "tokens_2")
+TOKENS = ("tokens_3", "tokens_0", "tokens_1", "tokens_2")
+ALL = ("patches", "frames", *TOKENS, "projected_3", "projected_0", "projected_2")
 IMAGES = np.random.default_rng(1).normal(size=(4, 16, 16, 3)).astype(np.float32)
 
 
@@ -61,6 +62,9 @@ def in_numpy(params):
         x = block(vision["encoder"]["layers"][str(index)], x, HEADS)
         found[f"tokens_{index + 1}"] = x
     last = layer_norm(vision["post_layernorm"], x) @ p["visual_projection"]["kernel"]
+    for name in TOKENS:
+        normed = layer_norm(vision["post_layernorm"], found[name])
+        found[name.replace("tokens", "projected")] = normed @ p["visual_projection"]["kernel"]
     return found | {"frames": last[:, 0], "patches": last[:, 1:]}
 
 
@@ -77,7 +81,13 @@ def test_all_features_are_those_of_numpy(params, options):
 
 def test_only_what_is_wanted_is_given_whatever_else_is(params):
     whole = features(params, ALL)
-    for wanted in (("frames",), ("tokens_1",), ("patches",), ("frames", "tokens_3")):
+    for wanted in (
+        ("frames",),
+        ("tokens_1",),
+        ("patches",),
+        ("frames", "tokens_3"),
+        ("projected_3",),
+    ):
         ours = features(params, wanted)
         assert tuple(ours) == wanted
         for name, x in ours.items():
@@ -101,6 +111,7 @@ def test_an_encoder_gives_them_by_video(params):
     [
         (VIT, "layers", "asks needs the features layers, which the encoder clip does not make"),
         (VIT, "tokens_4", "'tokens_4': this CLIP has 3 blocks"),
+        (VIT, "projected_4", "'projected_4': this CLIP has 3 blocks"),
         (VIT, "tokens_-1", "asks needs the features tokens_-1, which the encoder clip does not"),
         (RESNET, "tokens_1", "'tokens_1' is unknown to this CLIP; known: frames, patches(?!,)"),
     ],

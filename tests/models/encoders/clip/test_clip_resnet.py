@@ -12,7 +12,7 @@ from flax.traverse_util import flatten_dict
 
 from mdmf_jax.errors import ConfigError
 from mdmf_jax.models.encoders.clip.config import CLIPConfig, ResNetConfig, TextConfig
-from mdmf_jax.models.encoders.clip.resnet import AttentionPool, Bottleneck
+from mdmf_jax.models.encoders.clip.resnet import AttentionPool, Bottleneck, FrozenBatchNorm
 from mdmf_jax.models.encoders.clip.vision import CLIPVision
 from mdmf_jax.training.optimizer import make_optimizer
 
@@ -186,3 +186,15 @@ def test_a_new_block_is_its_shortcut():
 def test_images_of_another_size_are_refused(params):
     with pytest.raises(ConfigError, match=r"\[N, 64, 64, 3\]"):
         CLIPVision(CONFIG).apply({"params": params}, jnp.zeros((2, 32, 32, 3)))
+
+
+def test_statistics_of_the_images_themselves():
+    rng = np.random.default_rng(3)
+    x = rng.normal(2, 3, (4, 3, 5, 6)).astype(np.float32)
+    p = {
+        name: rng.uniform(0.5, 2, 6).astype(np.float32) for name in ("scale", "bias", "var", "mean")
+    }
+    own = p | {"mean": x.mean((0, 1, 2)), "var": x.var((0, 1, 2))}
+    found = FrozenBatchNorm(batch=True).apply({"params": p}, x)
+    np.testing.assert_allclose(found, norm(x, own), atol=1e-5)
+    assert np.abs(found - FrozenBatchNorm().apply({"params": p}, x)).max() > 0.1
