@@ -185,12 +185,12 @@ class TaskAdapterEncoder(CLIPEncoder):
     @property
     def unit(self) -> str:
         options = self.options
-        alone = options.task_attention == "none" or not options.image_adapted
-        return "video" if alone else "episode"
+        attention = options.task_attention if options.image_adapted else "none"
+        return {"none": "video", "support": "support", "both": "episode"}[attention]
 
     @property
     def inductive(self) -> bool:
-        return self.unit == "video" or self.options.task_attention != "both"
+        return self.unit != "episode"
 
     @property
     def text_dtype(self) -> str:
