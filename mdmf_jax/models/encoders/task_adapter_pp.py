@@ -17,7 +17,7 @@ from mdmf_jax.errors import ConfigError
 from mdmf_jax.models.encoders.clip.config import ResNetConfig
 from mdmf_jax.models.encoders.clip.encoder import CLIPEncoder
 from mdmf_jax.models.encoders.clip.text import end_position
-from mdmf_jax.models.encoders.options import CLIPOptions
+from mdmf_jax.models.encoders.options import TowerOptions
 from mdmf_jax.models.layers.adapter import (
     Adapter,
     AdapterMaker,
@@ -34,7 +34,7 @@ TaskAttention = Literal["none", "support", "both"]
 
 
 @dataclass(frozen=True)
-class TaskAdapterOptions(CLIPOptions):
+class TaskAdapterOptions(TowerOptions):
     """Options of Task-Adapter++'s towers."""
 
     prompt: str = setting(
