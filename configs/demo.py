@@ -38,6 +38,9 @@ def get_config(arg: str = "") -> ConfigDict:
         # Its published sizes are those of a CLIP of 12 blocks and 768 channels; this has 4 and 96,
         # fewer than its 128 features, so that their adapter cannot start from it.
         config.encoder.update(side_width=64, temporal_blocks=(1,), start="ladder")
+    if config.encoder.name == "task_adapter_pp":
+        # Half of the blocks of each tower, of which the published ones have 12.
+        config.encoder.update(image_adapted=2, text_adapted=1)
     # The CLIP stays as it is. Other encoders say themselves what of them is trained.
     if config.encoder.name == "clip":
         config.train.freeze = ("^encoder/",)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import jax
@@ -15,7 +15,7 @@ from mdmf_jax.errors import ConfigError
 from mdmf_jax.models.encoders.base import Encoder, Features, Videos
 from mdmf_jax.models.encoders.registry import build_encoder, encoder_class
 from mdmf_jax.models.layers.adapter import EpisodeSizes
-from mdmf_jax.models.methods.base import FewShotMethod, joined, parted
+from mdmf_jax.models.methods.base import FewShotMethod, flat_classes, joined, parted, split_classes
 from mdmf_jax.models.methods.output import EpisodeOutput
 from mdmf_jax.models.methods.registry import build_method
 from mdmf_jax.models.model_settings import ModelSettings
@@ -218,7 +218,8 @@ class FewShotModel:
 
         Args:
           episode: support [W, K, ...] and query [Q, ...], each videos by modality or features
-            by name; support_mask [W, K], query_labels [Q] and class_ids [W], where there are.
+            by name (supports alone may be videos); support_mask [W, K], query_labels [Q] and
+            class_ids [W], where there are.
           class_texts: of the classes of the split [C, D], if there are class_ids, else of the
             episode's classes [W, D].
           prompt_choice: see `FewShotMethod`.
@@ -262,13 +263,17 @@ class FewShotModel:
         return run
 
     def _encode_episode(self, params, support, query, texts, train, rngs):
-        """Features of an episode's videos, (supports [W, K, ...], queries [Q, ...])."""
+        """Features of an episode's videos, (supports [W, K, ...], queries [Q, ...]).
+
+        The queries may be features already.
+        """
         way, shot = next(iter(support.values())).shape[:2]
-        sizes = EpisodeSizes(way, shot) if self.encoder.unit == "episode" else None
+        sizes = None if self.encoder.unit == "video" else EpisodeSizes(way, shot)
         own = (texts[:, None] if texts.ndim == 2 else texts) if sizes else None
-        videos = joined(support, query)
-        features = self.encode(params, videos, own, train=train, rngs=rngs, episode=sizes)
-        return parted(features, way, shot)
+        encode = partial(self.encode, params, texts=own, train=train, rngs=rngs, episode=sizes)
+        if query.keys() == support.keys():
+            return parted(encode(joined(support, query)), way, shot)
+        return split_classes(encode(flat_classes(support)), way), query
 
     def _check_texts(self, encoder: Encoder) -> None:
         if self.method.needs_texts and not encoder.has_texts:

@@ -17,6 +17,7 @@ from mdmf_jax.training.state import StateMaker
 from mdmf_jax.training.steps import ClassTexts, make_train_step
 
 CLASSES = 31  # of HMDB51's training split
+TEXTS = 3  # of a class, for methods that take several
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,12 @@ def random_features(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape, np.float32)
 
 
+def random_texts(model: FewShotModel, classes: int) -> np.ndarray:
+    """Text features of classes [C, D]; [C, 3, D] for a method that takes several texts a class."""
+    several = (TEXTS,) if model.method.several_texts else ()
+    return random_features(classes, *several, model.width, seed=1)
+
+
 class StepRunner:
     """A compiled train step that runs again and again, each time on the state it left behind.
 
@@ -98,7 +105,7 @@ class StepRunner:
         )
         key = jax.random.key(0)
         self._state = make_state(key)
-        texts = ClassTexts(jnp.asarray(random_features(CLASSES, model.width, seed=1)))
+        texts = ClassTexts(jnp.asarray(random_texts(model, CLASSES)))
         self._rest = (jax.device_put(batch), texts, key)
         self.program: Program = compile_program(step, self._state, *self._rest)
 

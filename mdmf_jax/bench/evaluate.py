@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from mdmf_jax.bench.episodes import random_features
+from mdmf_jax.bench.episodes import random_features, random_texts
 from mdmf_jax.bench.measurement import Measurement
 from mdmf_jax.bench.models import head_model
 from mdmf_jax.bench.timing import summarise
@@ -71,7 +71,7 @@ def measure(
         name: random_features(split.num_videos, *x.shape)
         for name, x in sorted(model.feature_shapes.items())
     }
-    texts = random_features(len(split.folders), width, seed=1)
+    texts = random_texts(model, len(split.folders))
     evaluator = EpisodeEvaluator(model, device_mesh(1, devices=jax.devices()[:1]), CHUNK)
     measured = []
     for shot in shots:

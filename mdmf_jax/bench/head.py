@@ -9,6 +9,7 @@ from mdmf_jax.bench.episodes import (
     head_flops,
     random_batch,
     random_features,
+    random_texts,
 )
 from mdmf_jax.bench.flops import TRAINING
 from mdmf_jax.bench.measurement import Measurement
@@ -79,7 +80,7 @@ def _measure(
 
 def _forward(model: FewShotModel, batch: dict) -> tuple[Program, tuple]:
     """Logits of all episodes [E, Q, W], as a program and its arguments."""
-    table = random_features(CLASSES, model.width, seed=1)
+    table = random_texts(model, CLASSES)
     params = {"head": jax.jit(model.init_head)(jax.random.key(0))}
 
     def logits(params, support, query, texts, keys):

@@ -53,7 +53,7 @@ class Evaluator:
         self.texts = ClassTable(model, texts, config.texts.cut)
         workers, chunk = config.data.workers, config.eval.chunk
         self._extract = FeatureExtractor(model, mesh, workers=workers)
-        self._by_episode = model.encoder.unit == "episode"
+        self._by_episode = model.encoder.unit != "video"
         self._answer: Any = EpisodeEvaluator(model, mesh, chunk, config.eval.table_gib)
         if self._by_episode:
             self._answer = PixelEvaluator(model, mesh, chunk, workers)
@@ -119,23 +119,24 @@ class Evaluator:
         params = self._placed(params)
         key = jax.random.fold_in(jax.random.key(seed), zlib.crc32(split.encode()))
         texts = self.texts.features(params, split)
-        if self._by_episode:
-            return self._answer(params, self._reader(split), texts, table, key)
         if features is None:
             features = self.features(params, split)
+        if self._by_episode:
+            return self._answer(params, self._reader(split), texts, table, key, features)
         inputs = (params["head"], features, texts, table, key)
         return resumed(self._answer, partial, *inputs) if partial else self._answer(*inputs)
 
     def features(self, params: Params, split: str) -> dict[str, np.ndarray]:
         """Features of all videos of a split, name -> [V, ...], the mean over `data.test_clips`.
 
-        Kept if the encoder is frozen. Stored on disk as `eval.feature_cache` says, but not the
-        validation features of a trained encoder, which change with every checkpoint.
+        Of an encoder of the unit "support" they are those of queries; one of the unit "episode"
+        has none. Kept if the encoder is frozen. Stored on disk as `eval.feature_cache` says, but
+        not the validation features of a trained encoder, which change with every checkpoint.
 
         Raises:
           DataError: a video cannot be read, or features cannot be stored.
         """
-        if self._by_episode:
+        if self.model.encoder.unit == "episode":
             return {}
         if split in self._features:
             return self._features[split]

@@ -1,4 +1,4 @@
-"""Episodes whose videos are encoded together: for encoders of the unit "episode"."""
+"""Episodes whose videos are encoded together: for encoders of the units support and episode."""
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -53,17 +53,22 @@ class PixelEvaluator:
         class_texts: np.ndarray,
         episodes: Mapping[str, np.ndarray],
         key: jax.Array,
+        features: Mapping[str, np.ndarray] | None = None,
         watch: Watch | None = None,
     ) -> dict[str, np.ndarray]:
         """Answers of N episodes, as `EpisodeEvaluator` gives them.
 
         Args:
           read: number of a video -> its clip by modality; called from several threads.
+          features: of all videos as queries, name -> [V, ...], for the unit "support"; without
+            any, queries are read and encoded with the supports.
         """
         answers: list[dict[str, np.ndarray]] = []
         read = lru_cache(_CLIPS)(read)
         for rows, left in self._chunks(len(episodes["index"])):
-            support, query = (self._clips(read, episodes[n][rows]) for n in ("support", "query"))
+            support, asked = self._clips(read, episodes["support"][rows]), episodes["query"][rows]
+            query = {name: np.asarray(x)[asked] for name, x in (features or {}).items()}
+            query = query or self._clips(read, asked)
             index = episodes["index"][rows].astype(np.uint32)
             arrays = (support, query, episodes["class_ids"][rows], index)
             placed = jax.device_put(arrays, self._sharding)

@@ -47,7 +47,7 @@ def programs_of(model: FewShotModel, with_texts: bool, texts: int = 1) -> dict[s
       ConfigError: an installation of jax without the package flatbuffers, or an encoder that
         sees whole episodes.
     """
-    if model.encoder.unit == "episode":
+    if model.encoder.unit != "video":
         raise ConfigError(
             f"the encoder {model.settings.encoder_name} sees whole episodes and cannot be exported"
         )

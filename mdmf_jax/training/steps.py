@@ -170,12 +170,12 @@ def encoded(
 ) -> dict[str, Any]:
     """The batch with features in the place of videos, in one call of the encoder.
 
-    Features stay as they are, and so do the videos of an encoder of the unit "episode", which
-    runs inside the episode. An encoder that draws random numbers is called for each episode
+    Features stay as they are, and so do the videos of an encoder that runs inside the episode
+    (any unit but "video"). An encoder that draws random numbers is called for each episode
     with its own.
     """
     pixels = set(batch["support"]) == set(model.encoder.modalities)
-    if not pixels or model.encoder.unit == "episode":
+    if not pixels or model.encoder.unit != "video":
         return dict(batch)
     episodes, way, shot = jax.tree.leaves(batch["support"])[0].shape[:3]
     clips = jax.tree.map(

@@ -51,7 +51,7 @@ class Trainer:
                 f"train.cached_clips is {train.cached_clips}, which needs a frozen encoder; "
                 "set train.freeze to ('^encoder/',) or train.cached_clips to 0"
             )
-        if train.cached_clips and model.encoder.unit == "episode":
+        if train.cached_clips and model.encoder.unit != "video":
             raise ConfigError(
                 f"train.cached_clips is {train.cached_clips}, but {config.encoder_name} encodes "
                 "whole episodes; set train.cached_clips to 0"

@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mdmf_jax.models.encoders.base import Videos
 from mdmf_jax.models.encoders.clip.config import CLIPConfig
 from mdmf_jax.models.encoders.task_adapter_pp import (
     REDUCTION,
@@ -87,10 +86,10 @@ def template(
 ) -> dict[str, Any]:
     """Parameter tree {"encoder", "head"} as shapes, the whole text tower included."""
     module, key = TaskAdapterEncoder(encoder, clip), jax.random.key(0)
-    videos: Videos = module.example(FRAMES)
+    videos = module.example(FRAMES)
     ids = jax.ShapeDtypeStruct((1, 1, clip.text.max_position_embeddings), jnp.int32)
 
-    def init(videos: Videos, ids: jax.Array) -> Any:
+    def init(videos: dict[str, jax.Array], ids: jax.Array) -> Any:
         frames = jnp.zeros((2, FRAMES, clip.projection_dim))
         support, texts = {"frames": frames[:, None]}, frames[:, :1]
         head: Any = TaskAdapterPP(method).init(key, support, {"frames": frames}, texts)

@@ -1,6 +1,7 @@
 """Episodes from pixels: the answers of episodes from features, where the encoder allows both."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import AxisType
@@ -44,6 +45,22 @@ class Mixing(Whole):
         return {"frames": frames + 3 * supports.mean((0, 1)) * frames[:, :1]}
 
 
+class Supports(Whole):
+    """Supports move towards each other; a query is looked at by itself."""
+
+    @property
+    def unit(self):
+        return "support"
+
+    def videos(self, videos, texts=None, *, train=False, episode=None):
+        frames = CLIPEncoder.videos(self, videos, train=train)["frames"]
+        if episode is None:
+            return {"frames": frames}
+        supports = frames[: episode.way * episode.shot]
+        mixed = supports + 3 * supports.mean((0, 1)) * supports[:, :1]
+        return {"frames": jnp.concatenate([mixed, frames[len(supports) :]])}
+
+
 def mesh(data):
     types = (AxisType.Auto, AxisType.Auto)
     devices = jax.devices()[:data]
@@ -55,6 +72,7 @@ def model_of(clip_folder, monkeypatch):
     """A function that makes the model of a method and an encoder by name."""
     monkeypatch.setitem(ENCODERS, "whole", Whole)
     monkeypatch.setitem(ENCODERS, "mixing", Mixing)
+    monkeypatch.setitem(ENCODERS, "supports", Supports)
 
     def make(method, encoder="whole"):
         options, head = CLIPOptions(path=str(clip_folder)), config_class(method)(**METHODS[method])
@@ -110,6 +128,25 @@ def test_an_encoder_of_single_videos_gives_the_answers_from_features(method, mod
     assert len(np.unique(found["prediction"])) == WAY
     assert ("prompt_choice" in found) == (method == "mdmf")
     assert_same(found, expected)
+
+
+def test_features_of_queries_that_depend_on_no_support_are_made_once(model_of):
+    model = model_of("otam", "supports")
+    params, texts, episodes, key = inputs(model)
+    expected = answers(model, params, texts, episodes, key)
+    features = FeatureExtractor(model, mesh(1))(params, read, VIDEOS)
+    asked = []
+
+    def only_supports(video):
+        asked.append(video)
+        return read(video)
+
+    evaluator = PixelEvaluator(model, mesh(1), 8, workers=2)
+    found = evaluator(params, only_supports, texts, episodes, key, features)
+    assert_same(found, expected)
+    assert set(asked) == set(episodes["support"].ravel().tolist())
+    plain = answers(model_of("otam"), params, texts, episodes, key)["prediction"]
+    assert (found["prediction"] != plain).any()
 
 
 def test_features_that_depend_on_the_episode_are_made_in_each_episode(model_of):

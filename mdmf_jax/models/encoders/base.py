@@ -65,10 +65,11 @@ class Encoder(nn.Module):
 
     @property
     def unit(self) -> str:
-        """Either "video" or "episode"; the options may decide.
+        """What is encoded at once: "video", "support" or "episode"; the options may decide.
 
         "video": the features of a video depend on it alone, so that they are made once and stored;
-        "episode": it runs inside the episode, with attention across its videos.
+        "support": so do those of a query, but the supports of an episode are encoded together;
+        "episode": all videos of an episode are.
         """
         return "video"
 
@@ -115,9 +116,10 @@ class Encoder(nn.Module):
 
         Args:
           videos: modality -> uint8 [N, T, S, S, C].
-          texts: text features of the episode's classes [W, M, D], for the unit "episode".
+          texts: text features of the episode's classes [W, M, D], unless the unit is "video".
           train: dropout on; needs the random streams `rngs`.
-          episode: how the N videos of an episode lie, for the unit "episode".
+          episode: how the N videos of an episode lie, unless the unit is "video"; None for
+            queries that are encoded by themselves.
         """
         raise TypeError(f"{type(self).__name__} encodes no videos")
 
@@ -134,8 +136,8 @@ class Encoder(nn.Module):
     def everything(self, videos: Videos, ids: jax.Array) -> Features:
         """Touches every parameter; what `init` calls."""
         texts = self.texts(ids) if self.has_texts else None
-        sizes = EpisodeSizes(1, 1) if self.unit == "episode" else None
-        return self.videos(videos, texts if self.unit == "episode" else None, episode=sizes)
+        sizes = None if self.unit == "video" else EpisodeSizes(1, 1)
+        return self.videos(videos, None if self.unit == "video" else texts, episode=sizes)
 
     @nn.nowrap
     def start(self, params: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from mdmf_jax.errors import ConfigError
 from mdmf_jax.models.encoders.clip.config import ResNetConfig
 from mdmf_jax.models.encoders.clip.encoder import CLIPEncoder
 from mdmf_jax.models.encoders.clip.text import end_position
-from mdmf_jax.models.encoders.options import CLIPOptions
+from mdmf_jax.models.encoders.options import TowerOptions
 from mdmf_jax.models.layers.adapter import (
     Adapter,
     AdapterMaker,
@@ -34,7 +34,7 @@ TaskAttention = Literal["none", "support", "both"]
 
 
 @dataclass(frozen=True)
-class TaskAdapterOptions(CLIPOptions):
+class TaskAdapterOptions(TowerOptions):
     """Options of Task-Adapter++'s towers."""
 
     prompt: str = setting(
@@ -185,12 +185,12 @@ class TaskAdapterEncoder(CLIPEncoder):
     @property
     def unit(self) -> str:
         options = self.options
-        alone = options.task_attention == "none" or not options.image_adapted
-        return "video" if alone else "episode"
+        attention = options.task_attention if options.image_adapted else "none"
+        return {"none": "video", "support": "support", "both": "episode"}[attention]
 
     @property
     def inductive(self) -> bool:
-        return self.unit == "video" or self.options.task_attention != "both"
+        return self.unit != "episode"
 
     @property
     def text_dtype(self) -> str:

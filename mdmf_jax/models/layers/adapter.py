@@ -25,7 +25,7 @@ class TowerCall(NamedTuple):
     Attributes:
       group: rows of tokens that belong together: T frames of a video, or M texts of a class.
       train: dropout on.
-      episode: for encoders of the unit "episode".
+      episode: for encoders of the units "support" and "episode".
     """
 
     group: int = 1

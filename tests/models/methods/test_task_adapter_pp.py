@@ -175,8 +175,9 @@ def test_supports_see_each_other_unless_each_video_is_alone(attention):
     one, two = (run(support)[1]["prototype"] for support in (SUPPORT, other))
     seen = np.abs(one - two).max((1, 2)) > 1e-3
     assert seen.tolist() == [attention == "support", attention == "support", True]
-    unit = {"support": "episode", "none": "video"}[attention]
+    unit = {"support": "support", "none": "video"}[attention]
     assert model_of(task_attention=attention).encoder.unit == unit
+    assert model_of(task_attention=attention, image_adapted=0).encoder.unit == "video"
 
 
 @pytest.mark.parametrize(
