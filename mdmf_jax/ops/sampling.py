@@ -3,9 +3,11 @@
 Along an axis with n cells the coordinates -1 and 1 are the centres of the first and the last
 cell. Around the volume everything is zero, cell by cell: up to one cell outside a sample fades
 in a line, farther out it is zero.
-"""
 
-from itertools import product
+A sample has a weight for each cell of an axis, two of them not zero. The products of the three
+axes' weights are a matrix [P, T H W], and the samples one matrix product: that is quicker than
+gathering, in its gradient and on accelerators above all, for the few points of an attention.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -19,32 +21,24 @@ def trilinear(
 ) -> Float[Array, "N P C"]:
     """The volume's values at points (t, y, x), linear between the eight cells around each.
 
-    The gradient reaches the points through the weights, and the cells inside the volume.
+    The gradient reaches the points through the weights, and the cells inside the volume. At a
+    cell's centre the derivative by the point is that of the side behind it.
     """
-    sizes = volume.shape[1:4]
-    cells = (jnp.asarray(points) + 1) / 2 * (jnp.asarray(sizes, points.dtype) - 1)[None, None]
-    lower = jax.lax.stop_gradient(jnp.floor(cells))
-    upper_weights = cells - lower  # [N, P, 3]
-    numbers, weights = [], []
-    for corner in product((0, 1), repeat=3):
-        number, weight = _corner(lower, upper_weights, corner, sizes)
-        numbers.append(number)
-        weights.append(weight)
-    flat = jnp.asarray(volume).reshape(len(volume), -1, volume.shape[-1])
-    # One gather for all corners: [N, 8 P, C].
-    found = jnp.take_along_axis(flat, jnp.concatenate(numbers, axis=1)[..., None], axis=1)
-    found = found.reshape(len(flat), 8, -1, flat.shape[-1])
-    return jnp.einsum("nkp,nkpc->npc", jnp.stack(weights, axis=1), found).astype(flat.dtype)
+    volume, points = jnp.asarray(volume), jnp.asarray(points)
+    t, y, x = (
+        _axis_weights(points[..., axis], size) for axis, size in enumerate(volume.shape[1:4])
+    )
+    planes = t[:, :, :, None] * y[:, :, None, :]  # [N, P, T, H]
+    weights = planes[..., None] * x[:, :, None, None, :]
+    cells = volume.reshape(len(volume), -1, volume.shape[-1])
+    weights = weights.reshape(*points.shape[:2], cells.shape[1])
+    return jnp.einsum("npv,nvc->npc", weights, cells).astype(volume.dtype)
 
 
-def _corner(
-    lower: Array, upper_weights: Array, corner: tuple[int, ...], sizes: tuple[int, ...]
-) -> tuple[Array, Array]:
-    """Number of a corner's cell in the flat volume [N, P], and its weight, zero outside."""
-    number, weight = jnp.zeros(lower.shape[:2], jnp.int32), jnp.ones_like(lower[..., 0])
-    for axis, (step, size) in enumerate(zip(corner, sizes, strict=True)):
-        place, share = lower[..., axis] + step, upper_weights[..., axis]
-        inside = (place >= 0) & (place < size)
-        weight = weight * jnp.where(inside, share if step else 1 - share, 0)
-        number = number * size + jnp.clip(place, 0, size - 1).astype(jnp.int32)
-    return number, weight
+def _axis_weights(coordinates: Array, size: int) -> Array:
+    """Weight of each of an axis's cells for each point: [N, P] -> [N, P, size]."""
+    places = (coordinates + 1) / 2 * (size - 1)
+    lower = jax.lax.stop_gradient(jnp.floor(places))
+    share = (places - lower)[..., None]  # of the next cell
+    behind = jnp.arange(size, dtype=places.dtype)[None, None] - lower[..., None]
+    return jnp.where(behind == 0, 1 - share, 0) + jnp.where(behind == 1, share, 0)
