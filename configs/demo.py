@@ -26,6 +26,8 @@ def get_config(arg: str = "") -> ConfigDict:
 
     config.episode.queries = 3
 
+    config.emp_net.top_patches = 4  # a quarter of a frame's patches, as 49 of 196
+
     config.train.steps = 100
     config.train.learning_rate = 1e-3
     config.train.validate_every = 25

@@ -18,7 +18,6 @@ from mdmf_jax.classifier.clips import describe, several, timed_frames
 from mdmf_jax.classifier.explanation import explain_query
 from mdmf_jax.classifier.fitted import Fitted
 from mdmf_jax.classifier.folders import by_class
-from mdmf_jax.classifier.groups import Groups, read_groups
 from mdmf_jax.classifier.judging import judge_validation
 from mdmf_jax.classifier.model import pretrained
 from mdmf_jax.classifier.packaged import demo_warning
@@ -27,6 +26,7 @@ from mdmf_jax.classifier.spans import spans_of
 from mdmf_jax.classifier.support import SupportClass, SupportSet, support_classes
 from mdmf_jax.classifier.texts import texts_of_classes
 from mdmf_jax.classifier.windows import Span, check_window, cut_windows
+from mdmf_jax.data.protocols.groups import Groups, read_groups
 from mdmf_jax.errors import DataError
 
 

@@ -6,7 +6,6 @@ from mdmf_jax.classifier.calibration import TARGET, Calibration
 from mdmf_jax.classifier.clips import BadVideo, ClipReader, describe, several
 from mdmf_jax.classifier.encoding import Encoded, encode_videos
 from mdmf_jax.classifier.folders import by_class
-from mdmf_jax.classifier.groups import read_groups
 from mdmf_jax.classifier.judging import judge_support
 from mdmf_jax.classifier.looks import support_warnings
 from mdmf_jax.classifier.model import Model
@@ -14,6 +13,7 @@ from mdmf_jax.classifier.packaged import demo_warning
 from mdmf_jax.classifier.queries import Labelled, labelled_logits
 from mdmf_jax.classifier.support import SupportSet, query_logits
 from mdmf_jax.classifier.verdict import Verdict
+from mdmf_jax.data.protocols.groups import read_groups
 from mdmf_jax.errors import DataError
 
 

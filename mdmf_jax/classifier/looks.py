@@ -66,7 +66,7 @@ def single_frame_answers(support: SupportSet) -> tuple[np.ndarray, np.ndarray]:
     labels, nearest = np.nonzero(support.mask)[0], []
     numbers = []
     for number, rest in left_out(support):
-        means = np.stack([row[here].mean(0) for row, here in zip(table, rest, strict=True)])
+        means = np.stack([table[i, rest[i]].mean(0) for i in range(len(table))])
         distances = np.square(means - small[number]).sum(-1)
         nearest.append(int(np.argmin(distances)))
         numbers.append(number)

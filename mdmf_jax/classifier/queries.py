@@ -7,8 +7,8 @@ import numpy as np
 
 from mdmf_jax.classifier.clips import BadVideo
 from mdmf_jax.classifier.encoding import Encoded
-from mdmf_jax.classifier.groups import Groups
 from mdmf_jax.classifier.support import SupportSet, query_logits, taken
+from mdmf_jax.data.protocols.groups import Groups
 from mdmf_jax.evaluation.compiled_method import CompiledMethod
 
 

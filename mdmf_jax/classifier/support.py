@@ -9,7 +9,6 @@ import numpy as np
 
 from mdmf_jax.classifier.clips import describe
 from mdmf_jax.classifier.encoding import Encoded
-from mdmf_jax.classifier.groups import group_numbers
 from mdmf_jax.errors import DataError
 from mdmf_jax.evaluation.compiled_method import CompiledMethod, Features
 
@@ -184,3 +183,19 @@ def encode_query(
     if barred is not None:
         scores = np.where(np.arange(len(texts)) == barred[:, None], -np.inf, scores)
     return stages.encode_query(features, texts[scores.argmax(-1)]), scores
+
+
+def group_numbers(groups: Sequence[str], digests: Sequence[str]) -> np.ndarray:
+    """Numbers of groups [N]: equal where videos share a group or are the same video.
+
+    Args:
+      groups, digests: of each video; "" is shared with none.
+    """
+    numbers = np.arange(len(groups))
+    first: dict[Any, int] = {}
+    for video, keys in enumerate(zip(groups, digests, strict=True)):
+        for key in enumerate(keys):
+            if key[1]:
+                other = first.setdefault(key, video)
+                numbers[numbers == numbers[video]] = numbers[other]
+    return numbers

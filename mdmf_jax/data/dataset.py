@@ -11,9 +11,11 @@ from mdmf_jax.data.demo.people.dataset import ensure_people
 from mdmf_jax.data.episodes.batches import Batches, episode_batches
 from mdmf_jax.data.episodes.drawing import check_split, sample_episode_table
 from mdmf_jax.data.episodes.feature_episodes import FeatureEpisodes, clip_reader
+from mdmf_jax.data.episodes.grouped import grouped_episode_table
 from mdmf_jax.data.episodes.loading import ClipMaker, EpisodeLoader
 from mdmf_jax.data.episodes.test_clips import ClipRules
 from mdmf_jax.data.protocols import protocol as protocols
+from mdmf_jax.data.protocols.groups import read_groups
 from mdmf_jax.data.protocols.protocol import SPLITS
 from mdmf_jax.data.protocols.splits import Split, load_split
 from mdmf_jax.data.protocols.text_names import class_text_names
@@ -148,10 +150,14 @@ class Dataset:
     def episodes(
         self, split: str, way: int, shot: int, queries: int, episodes: int, seed: int
     ) -> dict[str, np.ndarray]:
-        """The first episodes of a split as a table of video numbers; see `EpisodeEvaluator`."""
-        return sample_episode_table(
-            self.splits[split], way=way, shot=shot, queries=queries, seed=seed, episodes=episodes
-        )
+        """The first episodes of a split as a table of video numbers; see `EpisodeEvaluator`.
+
+        With `data.groups` no group is in support and query at once; see `grouped_episodes`.
+        """
+        sizes = {"way": way, "shot": shot, "queries": queries, "seed": seed, "episodes": episodes}
+        if not self._data.groups:
+            return sample_episode_table(self.splits[split], **sizes)
+        return grouped_episode_table(self.splits[split], read_groups(self._data.groups), **sizes)
 
     def _clip_maker(self, split: str) -> ClipMaker:
         data = self._data

@@ -63,6 +63,12 @@ class DataSection(ClipOptions):
         'folder of the {train,val,test} lists; "": root/{train,val,test}/class',
         affects="videos",
     )
+    groups: str = setting(
+        "",
+        "CSV file clip,group: a person or camera of each video, not in support and query of a "
+        'validation or test episode at once; "": none',
+        affects="evaluation",
+    )
     short_videos: Literal["repeat", "drop"] = setting(
         "repeat",
         'videos of fewer than T frames: "repeat" frames or "drop" the video',

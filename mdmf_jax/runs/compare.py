@@ -17,7 +17,7 @@ from mdmf_jax.comparison.order_pairs import choose_pairs, pair_episodes
 from mdmf_jax.comparison.statistics import compare_answers, paired_difference
 from mdmf_jax.comparison.tables import screen_tables
 from mdmf_jax.config.config import Config
-from mdmf_jax.errors import DataError
+from mdmf_jax.errors import ConfigError, DataError
 from mdmf_jax.evaluation import provenance as report
 from mdmf_jax.evaluation.features.shared import SharedFeatures
 from mdmf_jax.evaluation.task import Task
@@ -105,8 +105,11 @@ def make_plan(
     """Draws the episodes.
 
     Raises:
+      ConfigError: pairs are asked for, and groups.
       DataError: the entries' videos differ, or there are too few.
     """
+    if pairs and configs[0].data.groups:
+        raise ConfigError("--pairs draws episodes without groups; leave out --pairs or data.groups")
     sizes = task.sizes(configs[0])
     name_of_split = sizes["split"]
     dataset = make_dataset(configs[0])

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from mdmf_jax.classifier.classifier import FewShotClassifier
-from mdmf_jax.classifier.groups import group_numbers, read_groups
 from mdmf_jax.classifier.leave_one_out import left_out
-from mdmf_jax.classifier.support import SupportClass, SupportSet
+from mdmf_jax.classifier.support import SupportClass, SupportSet, group_numbers
+from mdmf_jax.data.protocols.groups import read_groups
 from mdmf_jax.errors import DataError
 
 RED, GREEN, BLUE = "test_red_box", "test_green_box", "test_blue_box"

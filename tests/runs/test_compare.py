@@ -286,3 +286,14 @@ def test_other_videos_are_refused(config_file, videos, tmp_path, capsys, removed
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
     assert not out.exists()
+
+
+def test_pairs_know_no_groups():
+    from types import SimpleNamespace
+
+    from mdmf_jax.errors import ConfigError
+    from mdmf_jax.runs.compare import make_plan
+
+    config = SimpleNamespace(data=SimpleNamespace(groups="groups.csv"))
+    with pytest.raises(ConfigError, match="draws episodes without groups"):
+        make_plan([config], ["a"], SimpleNamespace(), "order")

@@ -6,6 +6,7 @@ same episodes.
 """
 
 import zlib
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -44,16 +45,16 @@ def sample_episode(
     if len(counts) < way:
         raise DataError(f"{split}: has {len(counts)} classes, {way}-way episodes need {way}")
     rng = episode_rng(seed, split, index)
-    classes = _choose(len(counts), way, rng)
+    classes = choose(len(counts), way, rng)
     needed = shot + queries
     for class_ in classes:
         if counts[class_] < needed:
             raise DataError(f"{split}: class {class_} has {counts[class_]} videos, needs {needed}")
-    videos = np.stack([_choose(int(counts[class_]), needed, rng) for class_ in classes])
+    videos = np.stack([choose(int(counts[class_]), needed, rng) for class_ in classes])
     return Episode(classes, videos[:, :shot], videos[:, shot:])
 
 
-def _choose(count: int, size: int, rng: np.random.Generator) -> np.ndarray:
+def choose(count: int, size: int, rng: np.random.Generator) -> np.ndarray:
     """`size` of `count` numbers in random order, without repeats.
 
     Sorting uniform numbers needs nothing but the plain stream of `random`, which NumPy keeps
@@ -82,28 +83,26 @@ def sample_episode_table(
       DataError: as `check_split`.
     """
     check_split(split, way, shot, queries)
+    sizes = {"way": way, "shot": shot, "queries": queries, "seed": seed, "split": split.name}
+    numbers = range(start, start + episodes)
+    return table_of(split, (sample_episode(split.counts, index=i, **sizes) for i in numbers), start)
+
+
+def table_of(split: Split, episodes: Iterable[Episode], start: int = 0) -> dict[str, np.ndarray]:
+    """Episodes of a split, the first of them number `start`, as `sample_episode_table` has them."""
+    drawn = list(episodes)
+    classes = np.stack([episode.classes for episode in drawn])
+    offsets = split.offsets[classes][..., None]
+    queries = np.stack([episode.query for episode in drawn])
+    count, way, each = queries.shape
     table = {
-        "class_ids": np.empty((episodes, way), np.int32),
-        "support": np.empty((episodes, way, shot), np.int32),
-        "query": np.empty((episodes, way * queries), np.int32),
-        "query_labels": np.tile(query_labels(way, queries), (episodes, 1)),
-        "index": np.arange(start, start + episodes, dtype=np.int32),
+        "class_ids": classes,
+        "support": offsets + np.stack([episode.support for episode in drawn]),
+        "query": (offsets + queries).reshape(count, -1),
+        "query_labels": np.tile(query_labels(way, each), (count, 1)),
+        "index": np.arange(start, start + count),
     }
-    for row in range(episodes):
-        episode = sample_episode(
-            split.counts,
-            way=way,
-            shot=shot,
-            queries=queries,
-            seed=seed,
-            split=split.name,
-            index=start + row,
-        )
-        offsets = split.offsets[episode.classes][:, None]
-        table["class_ids"][row] = episode.classes
-        table["support"][row] = offsets + episode.support
-        table["query"][row] = (offsets + episode.query).reshape(-1)
-    return table
+    return {name: numbers.astype(np.int32) for name, numbers in table.items()}
 
 
 def query_labels(way: int, queries: int) -> np.ndarray:

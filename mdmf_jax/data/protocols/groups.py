@@ -5,9 +5,6 @@ import io
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from mdmf_jax import files
 from mdmf_jax.errors import DataError
@@ -70,22 +67,6 @@ def read_groups(source: files.Name | Mapping[str, str]) -> Groups:
         if named.setdefault(clip, group) != group:
             raise DataError(f"{source}, line {rows.line_num}: {clip} has two groups")
     return Groups(named)
-
-
-def group_numbers(groups: Sequence[str], digests: Sequence[str]) -> np.ndarray:
-    """Numbers of groups [N]: equal where videos share a group or are the same video.
-
-    Args:
-      groups, digests: of each video; "" is shared with none.
-    """
-    numbers = np.arange(len(groups))
-    first: dict[Any, int] = {}
-    for video, keys in enumerate(zip(groups, digests, strict=True)):
-        for key in enumerate(keys):
-            if key[1]:
-                other = first.setdefault(key, video)
-                numbers[numbers == numbers[video]] = numbers[other]
-    return numbers
 
 
 def _parts(name: str) -> tuple[str, ...]:
