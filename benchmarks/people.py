@@ -18,21 +18,13 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.people_baselines import answers, change_map, mean_frame
+from mdmf_jax.config.config import Config
 from mdmf_jax.config.load import load_config
 from mdmf_jax.data.dataset import Dataset
-from mdmf_jax.evaluation.opened import open_untrained
+from mdmf_jax.evaluation.opened import Opened, open_untrained
 
 WAY, SHOTS, SEED = 5, (1, 5), 0
-MODELS = {
-    "motion encoder, otam": "people",
-    "motion encoder, mean_pool": "people:method=mean_pool",
-    "learned part alone, mean_pool": "people:method=mean_pool",
-    "demo CLIP, otam": "people:encoder=clip",
-}
-CHANGES: dict[str, dict[str, Any]] = {
-    "learned part alone, mean_pool": {"maps": 0.0},
-    "demo CLIP, otam": {"path": "packaged:demo"},
-}
+METHODS = ("otam", "mean_pool")
 BASELINES = {"twenty lines (changes by thirds)": change_map, "nearest mean frame": mean_frame}
 
 
@@ -48,34 +40,59 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def compare(episodes: int) -> tuple[dict[str, dict[int, tuple[float, float]]], dict[str, int]]:
+Rows = dict[str, dict[int, tuple[float, float]]]
+
+
+def compare(episodes: int) -> tuple[Rows, dict[str, int]]:
     """Accuracy and its interval by row and shot, and what they were measured on."""
-    rows: dict[str, dict[int, tuple[float, float]]] = {}
-    tables, dataset = {}, None
-    for name, config in MODELS.items():
-        opened = open_untrained(_config(config, CHANGES.get(name, {})))
-        dataset = opened.dataset
-        for shot in SHOTS:
-            task = {"way": WAY, "shot": shot, "queries": 1, "episodes": episodes, "seed": SEED}
-            given, table = opened.evaluator.answers(opened.params, "test", **task)
-            tables[shot] = table
-            rows.setdefault(name, {})[shot] = accuracy(given["prediction"], table)
-    assert dataset is not None
-    for name, vectors in baseline_vectors(dataset).items():
+    rows: Rows = {}
+    opened = {method: open_untrained(_config(f"people:method={method}")) for method in METHODS}
+    first = opened[METHODS[0]]
+    split = first.dataset.splits["test"]
+    tables = {shot: first.dataset.episodes("test", WAY, shot, 1, episodes, SEED) for shot in SHOTS}
+    frames = first.evaluator.features(first.params, "test")["frames"]
+    for name, part in parts(first.model.encoder).items():
+        for method, own in opened.items():
+            rows[f"{name}, {method}"] = answered(own, tables, {"frames": frames[..., part]})
+    clip = open_untrained(_config("people:encoder=clip", path="packaged:demo"))
+    rows["demo CLIP, otam"] = answered(clip, tables, None)
+    for name, vectors in baseline_vectors(first.dataset).items():
         rows[name] = {shot: accuracy(answers(vectors, t), t) for shot, t in tables.items()}
-    split = dataset.splits["test"]
-    return rows, {"videos": split.num_videos, "classes": len(split.names), "episodes": episodes}
+    facts = {"videos": split.num_videos, "classes": len(split.names), "episodes": episodes}
+    return rows, facts
 
 
-def _config(name: str, changes: dict[str, Any]):
+def parts(encoder: Any) -> dict[str, slice]:
+    """The features of the motion encoder, in all and by part."""
+    width = encoder.sizes.sizes.features
+    return {
+        "motion encoder": slice(None),
+        "its learned part": slice(0, width),
+        "its plain maps": slice(width, None),
+    }
+
+
+def answered(opened: Opened, tables, features) -> dict[int, tuple[float, float]]:
+    """Accuracies of a model by shot, from features [V, T, D] or from the videos."""
+    answer = opened.evaluator.table_answers
+    found = {}
+    for shot, table in tables.items():
+        given = answer(opened.params, "test", table, SEED, features)["prediction"]
+        found[shot] = accuracy(given, table)
+    return found
+
+
+def _config(name: str, **encoder: Any) -> Config:
     config = load_config(name)
     data = config.data
     if config.encoder_name == "clip":
         data = replace(data, resize=32, crop=32)
-    off = replace(config.eval, feature_cache="off")
-    train = replace(config.train, steps=0)
     return replace(
-        config, encoder=replace(config.encoder, **changes), data=data, eval=off, train=train
+        config,
+        encoder=replace(config.encoder, **encoder),
+        data=data,
+        eval=replace(config.eval, feature_cache="off"),
+        train=replace(config.train, steps=0),
     )
 
 

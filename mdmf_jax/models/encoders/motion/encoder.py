@@ -20,7 +20,7 @@ SIDE = 96  # pixels of the pictures; twice the network's
 PARTS, CELLS = 4, 6  # of time, and of the picture's sides, in the maps beside the learned part
 # Usual sizes (root mean squares on the training's videos) of the strength of change and of the
 # flow in four directions; the distance from the usual picture has no place in them.
-USUAL = (0.2, 0.1, 0.1, 0.1, 0.1)
+USUAL = (0.23, 0.095, 0.095, 0.095, 0.095)
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class MotionOptions(EncoderOptions):
         affects="result",
     )
     maps: float = setting(
-        0.5, "weight of the plain maps of motion beside the learned features", min=0, max=1
+        0.3, "weight of the plain maps of motion beside the learned features", min=0, max=1
     )
 
 
