@@ -18,11 +18,11 @@ examples:
   mdmf weights list
   mdmf weights fetch vit_b16
   mdmf weights fetch openai/clip-vit-base-patch16
-  mdmf weights fetch openai/clip-vit-base-patch16 --out=clip   # to carry to another machine
+  mdmf weights fetch openai/clip-vit-base-patch16 --out=clip
   mdmf weights verify
 
 A name is used as it is: --encoder=vit_b16, --config.encoder.path=vit_b16. What is not here is
-then fetched by itself. Any CLIP of the hub is called by OWNER/NAME, or OWNER/NAME@REVISION for a
+then fetched by itself; --out makes a folder to carry to another machine. Any CLIP of the hub is called by OWNER/NAME, or OWNER/NAME@REVISION for a
 commit, branch or tag; `fetch` asks again what a branch stands for.
 
 variables: MDMF_OPENAI_WEIGHTS (another address of OpenAI's archives), MDMF_CACHE (where they are

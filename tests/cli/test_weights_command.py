@@ -60,7 +60,7 @@ def mdmf_main(argv):
 
 def test_list_fetch_verify(hub, archive, call):
     code, out, _ = call("weights", "list")
-    assert code == 0 and len(out.splitlines()) == 13
+    assert code == 0 and len(out.splitlines()) == 14
     rows = {line.split()[0]: line.split() for line in out.splitlines()}
     assert rows["vit_l14"] == ["vit_l14", "932.8", "MB", "MIT", "no"]
     assert call("weights", "verify") == (0, "nothing is here; see mdmf weights list\n", "")
