@@ -22,8 +22,9 @@ examples:
   mdmf weights verify
 
 A name is used as it is: --encoder=vit_b16, --config.encoder.path=vit_b16. What is not here is
-then fetched by itself; --out makes a folder to carry to another machine. Any CLIP of the hub is called by OWNER/NAME, or OWNER/NAME@REVISION for a
-commit, branch or tag; `fetch` asks again what a branch stands for.
+then fetched by itself; --out makes a folder to carry to another machine. Any CLIP of the hub is
+called by OWNER/NAME, or OWNER/NAME@REVISION for a commit, branch or tag; `fetch` asks again what a
+branch stands for.
 
 variables: MDMF_OPENAI_WEIGHTS (another address of OpenAI's archives), MDMF_CACHE (where they are
 kept), HF_ENDPOINT (another address of the hub), HF_HUB_CACHE (where its models are kept),
