@@ -27,6 +27,7 @@ ARGUMENTS = {
     "variant": "variant",
     "method": "method",
     "encoder": "encoder.name",
+    "adapter": "encoder.adapter",
     "matcher": "mdmf.matcher",
     "backbone": "encoder.path",
     "seed": "seed",
