@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mdmf_jax.config.defaults import NestedSettings
+from mdmf_jax.models.encoders.prompts import PROMPTS_16
 
 SETS = ("hmdb51", "ucf101", "kinetics100", "ssv2_full", "ssv2_small")
 _NORMS = r"(norm|bn)"
@@ -134,6 +135,7 @@ def as_clip_spm(config: NestedSettings, data_set: str) -> None:
     _steps(config, episodes // 16, 16, 4)
     head.vision_gate, head.text_gate, head.slope, head.text_share = _CLIP_SPM[data_set]
     config.data.flip = not data_set.startswith("ssv2")
+    config.texts.prompts = PROMPTS_16
 
 
 def as_emp_net(config: NestedSettings, data_set: str) -> None:
@@ -146,6 +148,7 @@ def as_emp_net(config: NestedSettings, data_set: str) -> None:
     train.weight_decay, train.no_decay = 1e-3 / 4, (_NORMS,)
     _steps(config, iterations // 4, 4, 5)
     config.emp_net.merge_before = config.episode.shot > 1
+    config.texts.prompts = PROMPTS_16
     _squashed(config)
     config.data.flip = config.data.jitter = True
     if config.variant == "corrected":

@@ -1,5 +1,6 @@
 """Runs CLIP-SPM on a parity case, from pixels and texts to gradients, as published."""
 
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -126,8 +127,9 @@ def run(settings: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 def _with_gradients(case: Case, params) -> tuple[dict[str, Any], list[Any]]:
     """All arrays, and the gradients of the losses; the last is a sum of the others."""
     _, back, found = jax.vjp(case.forward, params, has_aux=True)
-    one = jnp.eye(len(LOSSES), dtype=case.support.dtype)
-    first, second = (back(one[i])[0] for i in range(2))
+    one = jnp.eye(len(LOSSES), dtype=case.support.dtype)[:2]
+    both = jax.vmap(lambda cotangent: back(cotangent)[0])(one)  # one backward pass to compile
+    first, second = (jax.tree.map(itemgetter(i), both) for i in range(2))
     weights = case.method.query_weight, case.method.motion_weight
     total = jax.tree.map(lambda x, y: weights[0] * x + weights[1] * y, first, second)
     return found, [first, second, total]

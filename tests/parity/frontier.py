@@ -88,5 +88,5 @@ def gradients(
     for name, norm in content[kind].items():
         if norm is not None:
             expected[f"{kind}/{name}"] = np.asarray(norm)
-            ours[f"{kind}/{name}"] = np.linalg.norm(tensors[name])
+            ours[f"{kind}/{name}"] = np.linalg.norm(np.asarray(tensors[name], np.float64))
     return ours

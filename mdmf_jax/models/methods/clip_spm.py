@@ -1,5 +1,6 @@
 """CLIP-SPM: query prompts, gated fusion, mixing of an episode's videos (arXiv 2512.19036)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -80,6 +81,7 @@ class CLIPSPM(FewShotMethod):
     """
 
     Config: ClassVar[type] = CLIPSPMConfig
+    published: ClassVar[Mapping[str, Any]] = {"data.prompt_order": "by_name"}
 
     config: CLIPSPMConfig = CLIPSPMConfig()
 

@@ -59,6 +59,10 @@ class EMPNet(FewShotMethod):
     """
 
     Config: ClassVar[type] = EMPNetConfig
+    published: ClassVar[Mapping[str, Any]] = {
+        "encoder.normalise": "clip",
+        "data.prompt_order": "by_name",
+    }
     own_encoder: ClassVar[str] = "emp_net"
     uses: ClassVar[tuple[str, ...]] = tuple(f"{view}_view" for view in VIEWS)
     rngs: ClassVar[tuple[str, ...]] = ("dropout", "template")

@@ -47,7 +47,7 @@ def params_of(config, folder):
     return flatten_dict(before, sep="/"), flatten_dict(after, sep="/")
 
 
-@pytest.mark.parametrize("method", OPTIONS)
+@pytest.mark.parametrize("method", ["clip_spm", pytest.param("emp_net", marks=pytest.mark.slow)])
 def test_from_training_to_export(method, tiny, videos, tmp_path):
     config = config_of(method, tiny, tmp_path)
     results, history = train(config, tmp_path / "whole")
