@@ -1,6 +1,8 @@
 """Smaller matrices and vectors from large ones: how a side network starts from a pretrained
 network (TS-FSAR, arXiv 2512.11340)."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -32,10 +34,13 @@ def principal_part(
             f"{matrix.shape[0]} x {matrix.shape[1]}: choose a smaller width"
         )
     centred = matrix - jnp.mean(matrix, axis=0)
-    directions = jnp.linalg.svd(centred, full_matrices=False)[2][:columns]  # [columns, D]
-    largest = jnp.abs(directions).argmax(axis=1)
-    signs = jnp.sign(jnp.take_along_axis(directions, largest[:, None], axis=1))
-    return jnp.matmul(centred[:rows], (signs * directions).T, precision=jax.lax.Precision.HIGHEST)
+    product = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
+    # Several times faster than the singular values of the matrix itself, and as exact.
+    vectors = jnp.linalg.eigh(product(centred.T, centred))[1]  # ascending
+    directions = vectors[:, ::-1][:, :columns]  # [D, columns]
+    largest = jnp.abs(directions).argmax(axis=0)
+    signs = jnp.sign(jnp.take_along_axis(directions, largest[None], axis=0))
+    return product(centred[:rows], signs * directions)
 
 
 def resized(vector: Float[AnyArray, "D"], size: int) -> Float[Array, "size"]:

@@ -18,7 +18,7 @@ def norm(x: Float[AnyArray, "*batch D"]) -> Float[Array, "*batch"]:
 def unit(x: Float[AnyArray, "*batch D"]) -> Float[Array, "*batch D"]:
     """Vectors over the last axis with norm 1; zero vectors stay as they are."""
     length = norm(x)[..., None]
-    return x / jnp.where(length > 0, length, 1)
+    return jnp.asarray(x) / jnp.where(length > 0, length, 1)
 
 
 def cosine(

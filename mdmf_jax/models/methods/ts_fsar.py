@@ -59,7 +59,10 @@ class TSFSAR(FewShotMethod):
         "data.prompt_order": "by_name",
     }
     own_encoder: ClassVar[str] = "ts_fsar"
-    uses: ClassVar[tuple[str, ...]] = ("correlation", "class_tokens", "adapted_clip", "side_text")
+    uses: ClassVar[tuple[str, ...]] = (
+        *("correlation", "class_tokens", "adapted_clip", "side_text"),
+        "frames",  # for those who look at an answer; small beside the correlations
+    )
     normed_texts: ClassVar[bool] = True
 
     config: TSFSARConfig = TSFSARConfig()

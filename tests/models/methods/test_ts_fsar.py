@@ -206,6 +206,8 @@ def test_from_training_to_an_exported_model(tiny, videos, tmp_path):
     fitted = FewShotClassifier.from_pretrained(tmp_path / "run").fit(videos / "test")
     asked = sorted((videos / "test").glob("*/*.mp4"))
     expected = fitted.predict_proba(asked)
+    told = fitted.explain(asked[0])
+    assert told["label"] in fitted.classes_ and told["similarity"]["frames"].shape == (2, 2)
     fitted.save(tmp_path / "model")
     loaded = FewShotClassifier.load(tmp_path / "model")
     np.testing.assert_array_equal(loaded.predict_proba(asked), expected)
