@@ -128,13 +128,13 @@ def test_whole_episodes_are_trained_resumed_and_tested(tiny, tmp_path):
         FewShotClassifier.from_pretrained(tmp_path / "run")
 
 
-def test_answers_that_depend_on_other_queries_are_not_for_a_classifier(monkeypatch):
+def test_answers_that_depend_on_other_queries_are_not_for_a_classifier(tmp_path, monkeypatch):
     model = SimpleNamespace(encoder=SimpleNamespace(unit="video"), inductive=False)
     found = SimpleNamespace(config=SimpleNamespace(method="task_adapter_pp"))
     restored = SimpleNamespace(model=model, found=found)
     monkeypatch.setattr("mdmf_jax.classifier.model.restore", lambda *_, **__: restored)
     with pytest.raises(ConfigError, match="settings of task_adapter_pp the answer .* depends on"):
-        FewShotClassifier.from_pretrained("somewhere")
+        FewShotClassifier.from_pretrained(tmp_path)
 
 
 def test_supports_that_see_each_other_are_exported_with_their_classes():
