@@ -138,14 +138,29 @@ def _support_arrays(support: SupportSet) -> dict[str, np.ndarray]:
     for number, class_ in enumerate(support.classes.values()):
         arrays |= {f"{number}.text": class_.text, f"{number}.pictures": class_.pictures}
         arrays |= {f"{number}.features.{name}": x for name, x in class_.features.items()}
+        arrays |= {f"{number}.clips.{name}": x for name, x in (class_.clips or {}).items()}
     return arrays
 
 
 def _class_arrays(arrays: Mapping[str, np.ndarray], number: int):
     """(text, features by name, pictures) of a class."""
-    start = f"{number}.features."
-    features = {n.removeprefix(start): x for n, x in arrays.items() if n.startswith(start)}
+    features = _below(f"{number}.features.", arrays)
     return arrays[f"{number}.text"], features, arrays[f"{number}.pictures"]
+
+
+def _below(start: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {n.removeprefix(start): x for n, x in arrays.items() if n.startswith(start)}
+
+
+def _clips_fit(clips: Mapping[str, np.ndarray], count: int, few_shot: FewShotModel) -> bool:
+    """Whether clips [K, V, T, H, W, C] are what the encoder takes of so many videos."""
+    encoder = few_shot.encoder
+    if encoder.unit == "video":
+        return not clips
+    shapes = {n: x.shape[1:] for n, x in encoder.example(few_shot.settings.frames).items()}
+    return {n: x.shape[2:] for n, x in clips.items()} == shapes and all(
+        len(x) == count and x.dtype == np.uint8 for x in clips.values()
+    )
 
 
 def _params(folder: Path, few_shot: FewShotModel) -> Params:
@@ -186,6 +201,7 @@ def _classes(entries, arrays, few_shot: FewShotModel, read_arrays) -> dict[str, 
     for number, entry in enumerate(entries):
         text, features, pictures = read_arrays(arrays, number)
         name, prompt, videos = entry["name"], entry["prompt"], entry["videos"]
+        clips = _below(f"{number}.clips.", arrays)
         fits = (
             {n: x.shape[1:] for n, x in features.items()} == shapes
             and {len(x) for x in features.values()} == {len(videos)}
@@ -193,6 +209,7 @@ def _classes(entries, arrays, few_shot: FewShotModel, read_arrays) -> dict[str, 
             and text.shape[-1] == width
             and pictures.shape[:2] == (len(videos), few_shot.settings.frames)
             and pictures.dtype == np.uint8
+            and _clips_fit(clips, len(videos), few_shot)
             and len(videos) > 0
             and isinstance(name, str)
             and isinstance(prompt, str)
@@ -202,7 +219,9 @@ def _classes(entries, arrays, few_shot: FewShotModel, read_arrays) -> dict[str, 
             raise CheckpointError(f"the arrays of class {number} do not fit {NAME}")
         sources = [str(video) for video in videos]
         more = [_names(entry.get(key), len(videos)) for key in ("digests", "groups")]
-        classes[name] = SupportClass(prompt, text, features, sources, pictures, *more)
+        classes[name] = SupportClass(
+            prompt, text, features, sources, pictures, *more, clips=clips or None
+        )
     return classes
 
 

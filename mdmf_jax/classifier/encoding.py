@@ -29,6 +29,8 @@ class Encoded:
       skipped: the others.
       notes: lines on what was unusual.
       digests: of what the model sees of each; equal ones are the same video.
+      clips: of each video by modality, uint8 [V, T, H, W, C]; kept with the pictures, where the
+        support videos are encoded together.
     """
 
     features: Features
@@ -37,6 +39,7 @@ class Encoded:
     skipped: list[BadVideo] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     digests: list[str] = field(default_factory=list)
+    clips: list[Mapping[str, np.ndarray]] = field(default_factory=list)
 
 
 def encode_videos(
@@ -64,6 +67,7 @@ def encode_videos(
         features.append(_mean_features(stages, [clip.clips for clip in batch]))
         if pictures:
             frames += [picture(clip.clips[RGB][0]) for clip in batch]
+            done.clips += [] if stages.alone else [clip.clips for clip in batch]
     if features:
         done.features = joined(features)
     done.pictures = np.stack(frames) if frames else None

@@ -27,6 +27,8 @@ def leave_one_out(
     logits, chosen = [], []
     for video, rest in left_out(support):
         query = jax.tree.map(lambda x: x[video : video + 1], queries)  # noqa: B023
+        if not stages.alone:
+            supports, _ = support.stacked(stages, rest)
         logits.append(stages.match(supports, query, support.texts, rest)[0])
         chosen.append(video)
     return np.reshape(logits, (-1, len(mask))), labels[chosen], foreign
@@ -68,13 +70,15 @@ def _without_own_class(
     supports, mask = support.stacked(stages)
     texts, way = support.texts, len(mask)
     own = np.arange(way) == labels[:, None]
-    if stages.independent_classes:
+    if stages.independent_classes and stages.alone:
         queries, _ = encode_query(stages, texts, features, barred=labels)
         logits = stages.match(supports, queries, texts, mask)
         return logits[~own].reshape(-1, way - 1)
     rows = []
     for label in range(way):
         others = np.arange(way) != label
+        if not stages.alone:
+            supports, _ = support.stacked(stages, others[:, None])
         chosen = jax.tree.map(lambda x: x[others], supports)  # noqa: B023
         queries, _ = encode_query(stages, texts[others], taken(features, labels == label))
         rows.append(stages.match(chosen, queries, texts[others], mask[others]))

@@ -63,10 +63,10 @@ def pretrained(path: files.Name, method: str = "otam", encoder: files.Name | Non
         )
     restored = restore(path, encoder=None if encoder is None else str(encoder))
     found = restored.found
-    if restored.model.encoder.unit != "video":
+    if restored.model.encoder.unit == "episode":
         raise ConfigError(
             f"{path}: its encoder {found.config.encoder_name} sees whole episodes, not single "
-            "videos (the supports at least); test it with `mdmf eval`"
+            "videos; test it with `mdmf eval`"
         )
     if not restored.model.inductive:
         raise ConfigError(

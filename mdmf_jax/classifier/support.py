@@ -20,12 +20,14 @@ class SupportClass:
     Attributes:
       prompt: the text that stands for it; several with " / " between them.
       text: features of the prompt [D], or [M, D] for a method that takes several.
-      features: of its videos, name -> [K, ...].
+      features: of its videos, each by itself, name -> [K, ...].
       sources: where each video came from.
       pictures: small pictures of the frames of each video, for people, uint8 [K, T, h, w, 3].
       digests: of what the model sees of each video; equal ones are the same video. None from
         an older version.
       groups: a person or camera of each video, "" for none; None without.
+      clips: of its videos by modality, uint8 [K, V, T, H, W, C], where support videos are
+        encoded together; None where each is encoded by itself.
       outputs: what the method needs of each video, a tree [K, ...]; made when first needed.
     """
 
@@ -36,6 +38,7 @@ class SupportClass:
     pictures: np.ndarray
     digests: list[str] | None = None
     groups: list[str] | None = None
+    clips: dict[str, np.ndarray] | None = None
     outputs: Any = None
 
 
@@ -44,6 +47,7 @@ class SupportSet:
     """Classes by name, in the order in which they were added."""
 
     classes: dict[str, SupportClass] = field(default_factory=dict)
+    _seen: tuple[Any, Any] = (None, None)  # what was encoded together last, and the outputs
 
     @property
     def texts(self) -> np.ndarray:
@@ -86,22 +90,46 @@ class SupportSet:
         numbers[self.mask] = group_numbers(self.group_names, self.digests)
         return numbers
 
-    def stacked(self, stages: CompiledMethod) -> tuple[Any, np.ndarray]:
-        """Outputs of all videos, a tree [W, K, ...], and which of them are there [W, K].
+    def stacked(
+        self, stages: CompiledMethod, rest: np.ndarray | None = None
+    ) -> tuple[Any, np.ndarray]:
+        """Outputs of all videos, a tree [W, K, ...], and which of them are to be used [W, K].
 
-        Classes with fewer than K videos are filled up with copies of their first.
+        Classes with fewer than K videos are filled up with copies of their first. Where support
+        videos are encoded together, they see only those that are to be used.
+
+        Args:
+          rest: which videos are to be used, bool [W, K]; all by default.
         """
+        mask = self.mask if rest is None else self.mask & rest
+        if not stages.alone:
+            return self._together(stages, mask), mask
         for class_, text in zip(self.classes.values(), self.texts, strict=True):
             if class_.outputs is None:
                 texts = np.repeat(text[None], len(class_.sources), 0)
                 class_.outputs = stages.encode_support(class_.features, texts)
-        mask = self.mask
-        rows = [np.where(here, np.arange(mask.shape[1]), 0) for here in mask]
+        rows = [np.where(here, np.arange(mask.shape[1]), 0) for here in self.mask]
         trees = [
             jax.tree.map(lambda x: np.asarray(x)[row], c.outputs)  # noqa: B023
             for c, row in zip(self.classes.values(), rows, strict=True)
         ]
         return jax.tree.map(lambda *leaves: np.stack(leaves), *trees), mask
+
+    def _together(self, stages: CompiledMethod, mask: np.ndarray) -> Any:
+        """Outputs of the videos of a mask, which see each other, a tree [W, K, ...]."""
+        key = (tuple(self.classes), tuple(self.digests), mask.tobytes())
+        if self._seen[0] != key:
+            pairs = list(zip(self.classes.values(), mask, strict=True))
+            names = next(iter(self.classes.values())).clips or {}
+            clips = {
+                n: np.concatenate([(c.clips or {})[n][here[: len(c.sources)]] for c, here in pairs])
+                for n in names
+            }
+            texts = np.repeat(self.texts, mask.sum(1), axis=0)
+            self._seen = key, stages.encode_support(stages.together(clips), texts)
+        # Number of each video among those of the mask; other places hold the first of all.
+        places = np.where(mask, np.cumsum(mask).reshape(mask.shape) - 1, 0)
+        return jax.tree.map(lambda x: np.asarray(x)[places], self._seen[1])
 
 
 def taken(features: Features, rows: Any) -> Features:
@@ -140,10 +168,17 @@ def support_classes(
         features = taken(encoded.features, rows)
         digests = [encoded.digests[row] for row in rows]
         classes[name] = SupportClass(
-            " / ".join(prompt), text, features, sources, encoded.pictures[rows], digests
-        )
+            " / ".join(prompt), text, features, sources, encoded.pictures[rows], digests,
+            clips=_clips(encoded, rows),
+        )  # fmt: skip
         start += len(some)
     return classes
+
+
+def _clips(encoded: Encoded, rows: Sequence[int]) -> dict[str, np.ndarray] | None:
+    if not encoded.clips:
+        return None
+    return {name: np.stack([encoded.clips[row][name] for row in rows]) for name in encoded.clips[0]}
 
 
 def query_logits(
@@ -157,8 +192,7 @@ def query_logits(
     Args:
       barred: support videos that are not to be used, bool [W, K]; some of each class remain.
     """
-    supports, mask = support.stacked(stages)
-    mask = mask if barred is None else mask & ~barred
+    supports, mask = support.stacked(stages, None if barred is None else ~barred)
     queries, _ = encode_query(stages, support.texts, features)
     return stages.match(supports, queries, support.texts, mask)
 

@@ -5,12 +5,14 @@ video seldom needs a new program. What fills up are copies, which a mask or a cu
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
 
 from mdmf_jax.model import FewShotModel, Params
+from mdmf_jax.models.layers.adapter import EpisodeSizes
 
 Features = Mapping[str, np.ndarray]
 
@@ -27,6 +29,7 @@ class CompiledMethod:
         self.model = model
         self._params, self._fixed = jax.device_put((params, model.fixed))
         self._encode = jax.jit(model.stage("encode"))
+        self._together = jax.jit(partial(_together, model))
         self._texts = jax.jit(
             lambda params, fixed, ids, mask: model.class_texts(params, ids, mask, fixed=fixed)
         )
@@ -57,6 +60,18 @@ class CompiledMethod:
     def independent_classes(self) -> bool:
         """Whether the logit of a class depends on that class and the query only."""
         return self.model.method.independent_classes
+
+    @property
+    def alone(self) -> bool:
+        """Whether each video is encoded by itself, also those of the support set."""
+        return self.model.encoder.unit == "video"
+
+    def together(self, clips: Mapping[str, np.ndarray]) -> Features:
+        """Features of support videos that see each other, the mean over the V clips of each.
+
+        Modality -> uint8 [N, V, T, H, W, C] to name -> float32 [N, ...].
+        """
+        return jax.tree.map(np.asarray, self._together(self._params, dict(clips)))
 
     def features(self, clips: Mapping[str, np.ndarray]) -> Features:
         """Features of clips: modality -> uint8 [N, T, H, W, C] to name -> float32 [N, ...]."""
@@ -126,6 +141,12 @@ class CompiledMethod:
         if texts is None:
             return _in_parts(lambda x: stage(self._params, x, None), QUERIES, dict(features))
         return _in_parts(lambda pair: stage(self._params, *pair), QUERIES, (dict(features), texts))
+
+
+def _together(model: FewShotModel, params: Params, clips: Mapping[str, jax.Array]) -> Any:
+    sizes = EpisodeSizes(len(next(iter(clips.values()))), 1)
+    encode = jax.vmap(lambda videos: model.encode(params, videos, episode=sizes), 1, 1)
+    return jax.tree.map(lambda x: x.mean(1), encode(clips))
 
 
 def _in_parts(function, sizes: tuple[int, ...], tree: Any) -> Any:

@@ -47,9 +47,14 @@ def programs_of(model: FewShotModel, with_texts: bool, texts: int = 1) -> dict[s
       ConfigError: an installation of jax without the package flatbuffers, or an encoder that
         sees whole episodes.
     """
-    if model.encoder.unit != "video":
+    if model.encoder.unit == "episode":
         raise ConfigError(
             f"the encoder {model.settings.encoder_name} sees whole episodes and cannot be exported"
+        )
+    if model.encoder.unit == "support" and with_texts:
+        raise ConfigError(
+            f"the encoder {model.settings.encoder_name} sees all support videos together and can "
+            "only be exported with them: run `mdmf fit`, and export the fitted model"
         )
     functions = _encoders(model, with_texts) | _head(model, texts)
     return {name: _serialised(*parts) for name, parts in functions.items()}
