@@ -1,5 +1,7 @@
 """D2ST-Adapter's names and layouts: back and forth, and what is wrong with a state dictionary."""
 
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ RESNET = ResNetSizes((1, 2, 1, 1), (4, 8, 16, 32), stem=8)
 FRAMES, CLASSES = 3, 5
 
 
-def named(encoder, frames=FRAMES, classes=CLASSES):
+def named(encoder, frames=FRAMES, classes=CLASSES) -> dict[str, Any]:
     """Random tensors under the published names."""
     rng = np.random.default_rng(0)
     width = encoder.width

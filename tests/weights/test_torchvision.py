@@ -1,5 +1,7 @@
 """torchvision's ResNets: names, sizes, files, and what is wrong with them."""
 
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
@@ -43,7 +45,7 @@ def test_names_of_resnet_50_and_18():
     assert tensors["layer3.5.conv2.weight"] == (256, 256, 3, 3)
     assert tensors["layer2.0.downsample.0.weight"] == (512, 256, 1, 1)
     eighteen = ResNetSizes((2, 2, 2, 2), bottleneck=False)
-    names = flatten_dict(torchvision.template(eighteen), sep="/")
+    names: dict[str, Any] = flatten_dict(torchvision.template(eighteen), sep="/")
     assert len(names) == 20 * 5 and names["layer4/1/conv2/kernel"].shape == (3, 3, 512, 512)
     assert "layer1/0/downsample_conv/kernel" not in names and eighteen.width == 512
 

@@ -38,7 +38,7 @@ def shapes_of(encoder, frames=8):
 
 
 def count(tree, pattern=""):
-    flat = flatten_dict(tree, sep="/")
+    flat: dict[str, Any] = flatten_dict(tree, sep="/")
     return sum(x.size for path, x in flat.items() if re.search(pattern, path))
 
 
@@ -151,7 +151,7 @@ def test_an_adapter_adds_nothing_at_first():
     x = np.random.default_rng(1).normal(size=(1, 2, 5, 16)).astype(np.float32)
     y, variables = jax.jit(adapter.init_with_output)(jax.random.key(0), x)
     assert not np.any(y)
-    flat = flatten_dict(variables["params"], sep="/")
+    flat: dict[str, Any] = flatten_dict(variables["params"], sep="/")
     zero = {path.rsplit("/", 1)[0] for path, leaf in flat.items() if not np.any(leaf)}
     assert zero == {"up", "space_norm", "time_norm"} | {
         f"{part}_attention/offset_norm" for part in PARTS
@@ -160,7 +160,7 @@ def test_an_adapter_adds_nothing_at_first():
 
 def test_without_what_adapters_add_it_is_clip_before_its_projection():
     encoder = D2STEncoder(D2STEncoder.Config(normalise="clip"), CLIP)
-    flat = flatten_dict(random_like(shapes_of(encoder, 3)), sep="/")
+    flat: dict[str, Any] = flatten_dict(random_like(shapes_of(encoder, 3)), sep="/")
     params = {
         path: leaf * (not re.search("/up/|adapter_embedding", path)) for path, leaf in flat.items()
     }
@@ -218,7 +218,8 @@ def test_a_block_of_a_resnet_against_loops(bottleneck):
         y = layer(f"conv{index}", f"bn{index}", y, stride)
         y = np.maximum(y, 0) if index < len(strides) else y
     expected = np.maximum(y + layer("downsample_conv", "downsample_bn", x, 2), 0)
-    np.testing.assert_allclose(block.apply({"params": p}, x), expected, rtol=1e-4, atol=1e-4)
+    found: Any = block.apply({"params": p}, x)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_a_resnet_takes_frames_of_its_size():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+from typing import Any
 
 import jax
 import jaxtyping
@@ -26,12 +27,13 @@ CLASSES = 6
 IDS, LABELS = np.array([4, 0, 5]), np.array([0, 2, 1, 1])
 
 
-def run(episode, config=None, params=None, mask=None, **options):
+def run(episode, config=None, params=None, mask=None, **options) -> Any:
     support, query, texts = episode
-    return D2ST(config or D2STConfig()).apply(
+    output: Any = D2ST(config or D2STConfig()).apply(
         {"params": params or {}}, {"frames": support}, {"frames": query}, texts,
         support_mask=mask, **options
     )  # fmt: skip
+    return output
 
 
 def plain_logits(episode, mask=None):
@@ -122,7 +124,7 @@ def train(config, folder):
     return train_and_evaluate(config, folder, Console(file=io.StringIO()))
 
 
-def final(config, folder):
+def final(config, folder) -> dict[str, Any]:
     with Checkpoints(folder / FOLDER) as checkpoints:
         state = checkpoints.restore(4, make_run(config).trainer.abstract_state)
     return flatten_dict(jax.device_get(state.params), sep="/")
@@ -157,8 +159,8 @@ def test_from_training_to_an_exported_model(tiny, videos, tmp_path):
     one, other = (final(config, tmp_path / name) for name in ("whole", "run"))
     for path, leaf in one.items():
         np.testing.assert_array_equal(leaf, other[path])
-    start = make_run(config).trainer.new_state().params
-    start = flatten_dict(jax.device_get(start), sep="/")
+    new = jax.device_get(make_run(config).trainer.new_state().params)
+    start: dict[str, Any] = flatten_dict(new, sep="/")
     moved = {path for path in start if np.abs(start[path] - one[path]).max() > 0}
     trained = ("adapter", "head/", "post_layernorm", "class_embedding")
     assert moved <= {path for path in start if any(part in path for part in trained)}
@@ -186,7 +188,8 @@ def test_a_resnet_from_training_to_an_exported_model(tiny, videos, tmp_path):
     settings = settings_of("method=d2st,encoder=d2st_resnet", tiny, tmp_path, **changes)
     config = from_config_dict(settings)
     train(config, tmp_path / "run")
-    start = flatten_dict(jax.device_get(make_run(config).trainer.new_state().params), sep="/")
+    new = jax.device_get(make_run(config).trainer.new_state().params)
+    start: dict[str, Any] = flatten_dict(new, sep="/")
     end = final(config, tmp_path / "run")
     moved = {path for path in start if np.abs(start[path] - end[path]).max() > 0}
     assert moved and all("/adapter" in path or path.startswith("head/") for path in moved)
