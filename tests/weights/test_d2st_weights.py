@@ -141,7 +141,7 @@ def test_what_is_wrong_is_named(form):
 
 def test_counters_of_batch_norms_are_read_over():
     tensors = named(D2STResNetEncoder(D2STResNetEncoder.Config(), RESNET))
-    counters = {
+    counters: dict[str, Any] = {
         name.replace("running_var", "num_batches_tracked"): np.int64(7)
         for name in tensors
         if name.endswith("running_var")
