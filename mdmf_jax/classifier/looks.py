@@ -86,8 +86,9 @@ def outliers(verdict: Verdict) -> list[LeftOut]:
 def nearest_wrong(support: SupportSet, video: LeftOut) -> str:
     """The video of the class that it was taken for whose mean frame is most like its own."""
     own, other = support.classes[video.label], support.classes[video.nearest]
-    here = own.features["frames"][own.sources.index(video.source)]
-    cosines = _unit(_flat(other.features["frames"])) @ _unit(_flat(here[None]))[0]
+    name = next(iter(own.features))
+    here = own.features[name][own.sources.index(video.source)]
+    cosines = _unit(_flat(other.features[name])) @ _unit(_flat(here[None]))[0]
     return other.sources[int(cosines.argmax())]
 
 

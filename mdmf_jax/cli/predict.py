@@ -56,6 +56,7 @@ def run(options: argparse.Namespace) -> None:
         content = {
             "model": str(Path(options.model).absolute()),
             "classes": classifier.classes_,
+            "verdict": classifier.verdict_.line() if classifier.verdict_ else None,
             "videos": [answer._asdict() for answer in done],
             "skipped": [bad._asdict() for bad in classifier.skipped_],
         }

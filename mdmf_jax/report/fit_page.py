@@ -55,7 +55,7 @@ def _verdict_section(support: SupportSet, verdict: Verdict) -> Section:
         right, judged = per_class.get(label, (0, 0))
         told = f"{right} of {judged}" if judged else "cannot be judged"
         rows.append([name(label), name(class_.prompt), str(len(class_.sources)), told])
-    headers = ["class", "text", "clips", "recognised when left out"]
+    headers = ["class", "text", "clips", "recognised"]
     data = {"tiles": tiles, "table": table("Classes", headers, rows, "stacked")}
     return Section("verdict", "Verdict", "Verdict", "verdict.html.jinja", data)
 
@@ -78,11 +78,13 @@ def _confusion_section(support: SupportSet, verdict: Verdict) -> Section | None:
 
 def _clip_section(support: SupportSet, verdict: Verdict) -> Section:
     judged = {(video.label, video.source): video for video in verdict.videos}
+    others = "not judged: the verdict is on other clips"
+    unjudged = "could not be left out" if verdict.origin == "leave_one_out" else others
     groups = [
         {
             "name": label,
             "clips": [
-                _clip(support, source, frames, judged.get((label, source)))
+                _clip(support, source, frames, judged.get((label, source)), unjudged)
                 for source, frames in zip(class_.sources, class_.pictures, strict=True)
             ],
         }
@@ -92,11 +94,11 @@ def _clip_section(support: SupportSet, verdict: Verdict) -> Section:
 
 
 def _clip(
-    support: SupportSet, source: str, frames: np.ndarray, video: LeftOut | None
+    support: SupportSet, source: str, frames: np.ndarray, video: LeftOut | None, unjudged: str
 ) -> Mapping[str, Any]:
     told = {"name": source, "address": frame_strip(frames), "wrong": False, "taken": "", "like": ""}
     if video is None:
-        return told | {"words": "could not be left out"}
+        return told | {"words": unjudged}
     if video.nearest == video.label:
         return told | {"words": f"recognised, by a margin of {video.margin:.3g}"}
     like = nearest_wrong(support, video)

@@ -138,6 +138,7 @@ def test_predict(model, folders, tmp_path, capsys):
     assert rows[0]["nearest"] == "test_blue_box" and rows[1]["nearest"] == "test_red_box"
     content = json.loads((tmp_path / "x.json").read_text())
     assert [v["label"] for v in content["videos"]] == [row["label"] for row in rows]
+    assert content["verdict"].startswith("verdict: works; 7 of 7")
     assert len(content["skipped"]) == 3
     assert printed.out.count("\n") == 4
 

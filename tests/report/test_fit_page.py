@@ -40,6 +40,19 @@ def test_every_clip_is_shown_with_what_was_said_of_it(fitted):
 def test_clips_that_could_not_be_left_out(fitted):
     support, _ = fitted
     empty = np.zeros((0, 2)), np.zeros(0, int)
-    none = judge(*empty, list(support.classes), [], origin="x", unjudged="one clip a class")
+    none = judge(
+        *empty, list(support.classes), [], origin="leave_one_out", unjudged="one clip a class"
+    )
     page = check_page(fit_page(support, none))
     assert "one clip a class" in page.text and page.text.count("could not be left out") == 6
+
+
+def test_a_verdict_on_other_clips_is_not_put_on_these(fitted):
+    support, _ = fitted
+    logits = np.eye(2)[[0, 0, 0, 1, 1, 1]]
+    sources = [f"other/{i}.mp4" for i in range(6)]
+    labels = np.array([0, 0, 0, 1, 1, 1])
+    verdict = judge(logits, labels, list(support.classes), sources, origin="validation")
+    page = check_page(fit_page(support, verdict))
+    assert page.text.count("not judged: the verdict is on other clips") == 6
+    assert "verdict: works; 6 of 6 clips of the validation" in page.text
