@@ -166,23 +166,18 @@ def _compressed(x: AnyArray) -> Array:
     return jnp.log1p(x / size)
 
 
-def part_slots(
-    maps: Float[AnyArray, "N M h w C"], length: int, parts: int
+def coarse_maps(
+    maps: Float[AnyArray, "N M h w C"], length: int, rows: int, columns: int
 ) -> Float[Array, "N T D"]:
-    """Maps on a grid half as fine, each position's in the slot of its part of the time.
-
-    So the mean over the positions holds the mean map of each part, side by side:
-    D = parts * h / 2 * w / 2 * C.
+    """Mean maps of each position on a coarse grid, D = rows * columns * C.
 
     Args:
-      maps: h and w are even.
-      length: T; M is a multiple of it.
-      parts: of the time.
+      maps: M is a multiple of the length, h of the rows, w of the columns.
+      length: T.
+      rows, columns: of the grid.
     """
     count, moments, height, width, channels = maps.shape
     cells = maps.reshape(
-        count, length, moments // length, height // 2, 2, width // 2, 2, channels
+        (count, length, moments // length, rows, height // rows, columns, width // columns, -1)
     ).mean((2, 4, 6))
-    own = jnp.arange(parts) == (jnp.arange(length) * parts // length)[:, None]  # [T, parts]
-    slots = cells.reshape(count, length, 1, -1) * own[..., None]
-    return slots.reshape(count, length, -1)
+    return cells.reshape(count, length, rows * columns * channels)
