@@ -46,7 +46,7 @@ class FewShotClassifier(Fitted):
     def from_pretrained(
         cls,
         path: files.Name,
-        method: str = "otam",
+        method: str | None = None,
         encoder: files.Name | None = None,
         **options: Any,
     ) -> "FewShotClassifier":

@@ -43,20 +43,23 @@ class Model:
         return CompiledMethod(self.few_shot, self.params)
 
 
-def pretrained(path: files.Name, method: str = "otam", encoder: files.Name | None = None) -> Model:
+def pretrained(
+    path: files.Name, method: str | None = None, encoder: files.Name | None = None
+) -> Model:
     """A model from a run's folder, a checkpoint, or an encoder: its name, folder or file.
 
     Args:
-      method: for a CLIP without a run; it must be one that has nothing to train.
+      method: for an encoder without a run; it must be one that has nothing to train. By default
+        otam, for the encoder of motion mean_pool.
       encoder: for a run, where its encoder's files lie, if they have moved.
 
     Raises:
       UserError: files are missing, damaged or do not fit each other.
     """
     if str(path) in (MOTION, f"packaged:{MOTION}"):
-        return _untrained(MOTION, encoder_class(MOTION).Config(), method)
+        return _untrained(MOTION, encoder_class(MOTION).Config(), method or "mean_pool")
     if _is_encoder(path):
-        return _from_clip(pinned(path), method)
+        return _from_clip(pinned(path), method or "otam")
     if not files.path(path).is_dir():
         raise CheckpointError(
             f"{path}: no such folder, so it is not a run, and {unknown(path, PACKAGED)}"

@@ -55,7 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--method",
         choices=("otam", "mean_pool", "zero_shot"),
-        help="without --checkpoint: a method that needs no training (default: otam)",
+        help="without --checkpoint: a method that needs no training (default: otam; for motion "
+        "mean_pool)",
     )
     parser.add_argument(
         "--validation",
@@ -109,7 +110,7 @@ def run(options: argparse.Namespace) -> None:
     begun = time.monotonic()
     classifier = FewShotClassifier.from_pretrained(
         options.checkpoint or options.encoder,
-        options.method or "otam",
+        options.method,
         options.encoder if options.checkpoint else None,
         target=options.target,
     )

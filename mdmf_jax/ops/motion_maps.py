@@ -55,14 +55,14 @@ def solve(matrix: Float[AnyArray, "*B P P"], vector: Float[AnyArray, "*B P"]) ->
         for j in range(i + 1, size):
             factor = rows[j][i] / rows[i][i]
             rows[j] = [a - factor * b for a, b in zip(rows[j], rows[i], strict=True)]
-    found: list[Array] = [jnp.zeros(())] * size
+    found: list[AnyArray] = [jnp.zeros(())] * size
     for i in reversed(range(size)):
         rest = sum((rows[i][j] * found[j] for j in range(i + 1, size)), jnp.zeros(()))
         found[i] = (rows[i][size] - rest) / rows[i][i]
     return jnp.stack(found, -1)
 
 
-def _columns(frames: AnyArray) -> list[Array]:
+def _columns(frames: AnyArray) -> list[AnyArray]:
     """What a shift, zoom, roll, gain and offset of 1 would change, six of [N, F, H, W]."""
     across, down = gradients(frames)
     height, width = frames.shape[-2:]
@@ -72,7 +72,7 @@ def _columns(frames: AnyArray) -> list[Array]:
     return [across, down, zoom, roll, frames / 8, jnp.full_like(frames, 0.1)]
 
 
-def _sum(columns: list[Array], parameters: AnyArray) -> Array:
+def _sum(columns: list[AnyArray], parameters: AnyArray) -> AnyArray:
     """The columns times their parameters [N, F, 6], added: [N, F, H, W]."""
     parts = [x * parameters[..., i, None, None] for i, x in enumerate(columns)]
     return sum(parts[1:], parts[0])
@@ -94,7 +94,7 @@ def camera_part(
     return parameters, noise
 
 
-def _fit(columns: list[Array], change: AnyArray, weights: AnyArray) -> Array:
+def _fit(columns: list[AnyArray], change: AnyArray, weights: AnyArray) -> Array:
     """Weighted least squares with a small ridge, [N, F, 6]."""
     stacked = jnp.stack([*columns, change], -3)  # [N, F, 7, H, W]
     flat = stacked.reshape(*stacked.shape[:3], -1)
@@ -106,7 +106,7 @@ def _fit(columns: list[Array], change: AnyArray, weights: AnyArray) -> Array:
     return solve(matrix / size[..., None] + ridge, vector / size)
 
 
-def without_camera(grey: Float[AnyArray, "N F H W"]) -> tuple[Array, Array, Array]:
+def without_camera(grey: Float[AnyArray, "N F H W"]) -> tuple[AnyArray, AnyArray, AnyArray]:
     """Differences of neighbouring frames less the camera's part.
 
     Args:
@@ -166,23 +166,18 @@ def _compressed(x: AnyArray) -> Array:
     return jnp.log1p(x / size)
 
 
-def part_slots(
-    maps: Float[AnyArray, "N M h w C"], length: int, parts: int
+def coarse_maps(
+    maps: Float[AnyArray, "N M h w C"], length: int, rows: int, columns: int
 ) -> Float[Array, "N T D"]:
-    """Maps on a grid half as fine, each position's in the slot of its part of the time.
-
-    So the mean over the positions holds the mean map of each part, side by side:
-    D = parts * h / 2 * w / 2 * C.
+    """Mean maps of each position on a coarse grid, D = rows * columns * C.
 
     Args:
-      maps: h and w are even.
-      length: T; M is a multiple of it.
-      parts: of the time.
+      maps: M is a multiple of the length, h of the rows, w of the columns.
+      length: T.
+      rows, columns: of the grid.
     """
     count, moments, height, width, channels = maps.shape
     cells = maps.reshape(
-        count, length, moments // length, height // 2, 2, width // 2, 2, channels
+        (count, length, moments // length, rows, height // rows, columns, width // columns, -1)
     ).mean((2, 4, 6))
-    own = jnp.arange(parts) == (jnp.arange(length) * parts // length)[:, None]  # [T, parts]
-    slots = cells.reshape(count, length, 1, -1) * own[..., None]
-    return slots.reshape(count, length, -1)
+    return cells.reshape(count, length, rows * columns * channels)

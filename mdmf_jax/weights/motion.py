@@ -50,16 +50,17 @@ def load_motion(folder: str | Path) -> LoadedMotion:
     if files.sha256_of(folder / TENSORS, WeightsError) != content.get("sha256"):
         raise WeightsError(f"{folder / TENSORS} is not the file that {CONFIG} describes")
     sizes = content.get("sizes")
-    if not _are_sizes(sizes):
+    if not isinstance(sizes, dict) or not _are_sizes(sizes):
         raise WeightsError(f"{folder / CONFIG}: its sizes are not those of a motion encoder")
-    sizes = MotionSizes(**sizes | {"channels": tuple(sizes["channels"])})
+    numbers: dict[str, Any] = sizes | {"channels": tuple(sizes["channels"])}
+    sizes = MotionSizes(**numbers)
     params = unflatten_dict({n: x.astype(np.float32) for n, x in tensors.items()}, sep="/")
     return LoadedMotion(MotionConfig(sizes, dict(content.get("training", {}))), params)
 
 
-def _are_sizes(found: Any) -> bool:
+def _are_sizes(found: dict[str, Any]) -> bool:
     """Whether they are whole numbers above 0 by the names of `MotionSizes`, three channels."""
-    if not isinstance(found, dict) or found.keys() != asdict(MotionSizes()).keys():
+    if found.keys() != asdict(MotionSizes()).keys():
         return False
     channels = found["channels"]
     if not isinstance(channels, list) or len(channels) != len(MotionSizes().channels):

@@ -39,7 +39,9 @@ READERS: dict[str, Callable[[Path], Any]] = {
 # Writers of the same kinds: folder, and what to write.
 WRITERS: dict[str, Callable[[Path, Any], None]] = {
     "clip": lambda folder, whole: save_clip(folder, *whole),
-    "motion": lambda folder, whole: save_motion(folder, *whole.config, whole.params),
+    "motion": lambda folder, whole: save_motion(
+        folder, whole.config.sizes, whole.config.training, whole.params
+    ),
     "torchvision_resnet": lambda folder, whole: save_resnet(folder, whole.params),
 }
 

@@ -93,12 +93,10 @@ def test_maps_do_not_depend_on_light_and_contrast(scene):
             assert np.corrcoef(np.ravel(one[..., channel]), np.ravel(two[..., channel]))[0, 1] > 0.9
 
 
-def test_maps_in_slots():
-    maps = np.random.default_rng(3).random((2, 12, 4, 8, 3)).astype(np.float32)
-    found = np.asarray(m.part_slots(jnp.asarray(maps), 6, 3))
-    expected = np.zeros((2, 6, 3, 2, 4, 3))
-    for video, moment, row, column in np.ndindex(2, 12, 4, 8):
-        position = moment // 2
-        slot = expected[video, position, position // 2]
-        slot[row // 2, column // 2] += maps[video, moment, row, column] / 8
+def test_coarse_maps():
+    maps = np.random.default_rng(3).random((2, 12, 4, 9, 3)).astype(np.float32)
+    found = np.asarray(m.coarse_maps(jnp.asarray(maps), 6, 2, 3))
+    expected = np.zeros((2, 6, 2, 3, 3))
+    for video, moment, row, column in np.ndindex(2, 12, 4, 9):
+        expected[video, moment // 2, row // 2, column // 3] += maps[video, moment, row, column] / 12
     np.testing.assert_allclose(found, expected.reshape(2, 6, -1), atol=1e-6)

@@ -126,6 +126,10 @@ class MDMF(FewShotMethod):
         self.scale = self.param("scale", nn.initializers.ones, (1,), jnp.float32)
 
     @property
+    def needs_texts(self) -> bool:
+        return self.config.pps  # without, an encoder that has no texts gives tokens of zeros
+
+    @property
     def chooses_prompts(self) -> bool:
         return True
 

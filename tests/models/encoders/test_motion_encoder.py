@@ -3,13 +3,18 @@
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 
 import jax
 import numpy as np
 import pytest
 
 from mdmf_jax.classifier.model import pretrained
+from mdmf_jax.config.defaults import choose_encoder, get_config
+from mdmf_jax.config.load import load_config
 from mdmf_jax.errors import ConfigError, WeightsError
+from mdmf_jax.model import FewShotModel
+from mdmf_jax.training.build import model_settings
 from mdmf_jax.weights.motion import load_motion, motion_path
 
 LIMIT = 4 * 2**20  # bytes of everything that is packaged
@@ -92,3 +97,20 @@ def test_damaged_files(tmp_path):
 def test_methods_with_texts_are_refused():
     with pytest.raises(ConfigError, match="zero_shot needs class texts, but the encoder motion"):
         pretrained("motion", "zero_shot")
+
+
+def test_mdmf_goes_without_texts_where_it_has_no_prompts():
+    config = load_config("people:method=mdmf")
+    with pytest.raises(ConfigError, match="mdmf needs class texts"):
+        FewShotModel(model_settings(config, 6))
+    config = replace(config, head=replace(config.head, pps=False))
+    assert FewShotModel(model_settings(config, 6)).feature_shapes["frames"].shape == (8, 248)
+
+
+def test_an_encoder_brings_its_own_defaults_but_keeps_what_was_set():
+    config = get_config("encoder=motion")
+    assert config.encoder.path == "packaged:motion"
+    config = get_config()
+    config.encoder.path = "mine"
+    choose_encoder(config, "motion")
+    assert config.encoder.path == "mine" and config.encoder.maps == 0.3

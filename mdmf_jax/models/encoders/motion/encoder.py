@@ -13,11 +13,11 @@ from mdmf_jax.models.encoders.base import Encoder, Features, Videos
 from mdmf_jax.models.encoders.motion.network import MotionNetwork
 from mdmf_jax.models.encoders.options import EncoderOptions
 from mdmf_jax.models.layers.adapter import EpisodeSizes
-from mdmf_jax.ops.motion_maps import halve, motion_maps, part_slots
+from mdmf_jax.ops.motion_maps import coarse_maps, halve, motion_maps
 from mdmf_jax.ops.similarity import norm
 
 SIDE = 96  # pixels of the pictures; twice the network's
-PARTS, CELLS = 4, 6  # of time, and of the picture's sides, in the maps beside the learned part
+ROWS, COLUMNS = 6, 4  # of the plain maps beside the learned part
 # Usual sizes (root mean squares on the training's videos) of the strength of change and of the
 # flow in four directions; the distance from the usual picture has no place in them.
 USUAL = (0.23, 0.095, 0.095, 0.095, 0.095)
@@ -41,9 +41,9 @@ class MotionEncoder(Encoder):
     """Features [N, T, D] of grey frames: a learned part and plain maps of motion, side by side.
 
     The learned part is a small network on motion maps (`ops.motion_maps`), trained on generated
-    people (docs/motion.md). The plain maps say how much moves where, and which way, in each
-    quarter of the time. Both parts have mean features of length 1, so that the cosine of two
-    videos' mean features is the weighted mean of the two parts' cosines.
+    people (docs/motion.md). The plain maps say how much moves where, and which way, at each
+    position. Both parts have mean features of length 1, so that the cosine of two videos' mean
+    features is the weighted mean of the two parts' cosines.
     """
 
     Config: ClassVar[type] = MotionOptions
@@ -58,7 +58,7 @@ class MotionEncoder(Encoder):
 
     @property
     def width(self) -> int:
-        return self.sizes.sizes.features + PARTS * CELLS**2 * len(USUAL)
+        return self.sizes.sizes.features + ROWS * COLUMNS * len(USUAL)
 
     @property
     def image_size(self) -> int:
@@ -79,7 +79,8 @@ class MotionEncoder(Encoder):
         maps = motion_maps(grey)
         learned, _ = self.network(maps)
         learned = learned / (norm(learned)[..., None] + 1e-6)
-        plain = part_slots(maps[..., : len(USUAL)] / jnp.array(USUAL), length, PARTS)
+        plain = maps[..., : len(USUAL)] / jnp.array(USUAL)
+        plain = coarse_maps(plain, length, ROWS, COLUMNS)
         share = self.options.maps
         parts = [jnp.sqrt(1 - share) * _mean_one(learned), jnp.sqrt(share) * _mean_one(plain)]
         return {"frames": jnp.concatenate(parts, -1)}
