@@ -70,10 +70,8 @@ def _write_parameters(options: argparse.Namespace) -> None:
     from safetensors.numpy import save_file
 
     from mdmf_jax.runs.published_checkpoint import read_checkpoint
-    from mdmf_jax.weights.published import PUBLISHED
 
-    config, params = read_checkpoint(options.checkpoint, options.encoder)
-    published = PUBLISHED[config.method]
+    _, params, published = read_checkpoint(options.checkpoint, options.encoder)
     tensors = {n: np.asarray(x, order="C") for n, x in published.state_dict(params).items()}
     with files.whole_file(options.file, WeightsError) as temporary:
         save_file(tensors, temporary, metadata={"format": "pt"})

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Writer = Callable[[Path], None]
 DEFAULTS = "common"  # the packaged config of all defaults
 
-SUMMARY = "Convert a CLIP, or a published CLIP-MDMF or CLIP-FSAR checkpoint."
+SUMMARY = "Convert a CLIP, or a published checkpoint of a few-shot method."
 DETAILS = """\
 examples:
 
@@ -25,8 +25,10 @@ examples:
   mdmf import published.pt runs/published --encoder=weights/clip-vit-b16
 
 A CLIP becomes a folder for --config.encoder.path. A checkpoint of a few-shot method becomes a run's
-folder at step 0, for eval --checkpoint and train --workdir. Its settings are those of the config;
-to fine-tune it, give here the settings that train will be given
+folder at step 0, for eval --checkpoint and train --workdir. Its settings are those of the config.
+CLIP-MDMF, CLIP-FSAR, TS-FSAR, D2ST-Adapter, Task-Adapter++, CLIP-SPM and EMP-Net are recognised
+by their tensors; what shapes do not tell is set as in training, such as
+--config.encoder.temporal_blocks. To fine-tune it, give here the settings that train will be given
 (--config.train.freeze='("^encoder/",)').
 """
 
@@ -104,33 +106,35 @@ def _checkpoint(source: "Source", options: argparse.Namespace) -> tuple[Writer, 
         raise ConfigError("--image-size is for a CLIP, but SOURCE is a checkpoint of a method")
     assert source.method is not None  # what is no CLIP is a checkpoint of a method
     origin, published = options.source, PUBLISHED[source.method]
-    config = load_config(options.config or DEFAULTS, _settings(source, options))
-    config = pinned_config(config)
-    clip = checkpoint.clip_config(config.encoder.path)
-    check_image_tower(source.tensors, clip, origin=origin, clip_path=config.encoder.path)
+    config = pinned_config(load_config(options.config or DEFAULTS, _settings(source, options)))
+    sizes = checkpoint.encoder_sizes(config)
+    if published.backbone:
+        check_image_tower(source.tensors, sizes, origin=origin, clip_path=config.encoder.path)
     sized = ("--config.data.crop=", "--config.data.resize=")
     if not options.config and not any(text.startswith(sized) for text in options.settings):
-        config = checkpoint.fit_frames(config, clip)
-    checkpoint.check_fit(config)
-    params = published.load(source.tensors, clip, config.head, origin)
+        config = checkpoint.fit_frames(config, sizes)
+    params = published.load(source.tensors, sizes, config.encoder, config.head, origin=origin)
+    classes = checkpoint.train_classes(params)
+    params = checkpoint.own_params(params, checkpoint.check_fit(config, classes), origin)
     advice = f"test it with mdmf eval --checkpoint={options.folder} --data=VIDEOS"
-    return lambda folder: checkpoint.write_checkpoint(folder, config, params), advice
+    return lambda folder: checkpoint.write_checkpoint(folder, config, params, classes), advice
 
 
 def _settings(source: "Source", options: argparse.Namespace) -> list[str]:
     """The settings that describe the checkpoint."""
     from mdmf_jax.models.methods.registry import METHODS
-    from mdmf_jax.weights.published import fusion_sizes
+    from mdmf_jax.weights.published import PUBLISHED
 
-    method = source.method
-    if method not in METHODS:
+    published = PUBLISHED[source.method or ""]
+    if published.method not in METHODS:
         raise ConfigError(
-            f"{options.source}: this version has no method {method} that would use it"
+            f"{options.source}: this version has no method {published.method} that would use it"
         )
     variant = options.variant or (None if options.config else "reference")
-    known = {"method": method, "variant": variant, "encoder.path": options.encoder}
-    known |= {f"{method}.{name}": size for name, size in fusion_sizes(source.tensors).items()}
+    known = {"method": published.method, "encoder.name": published.encoder, "variant": variant}
+    known |= {"encoder.path": options.encoder} | published.settings(source.tensors)
+    # The encoder comes first, since it decides which settings there are; the user's are last.
     return [
-        *options.settings,
         *(f"--config.{name}={value}" for name, value in known.items() if value is not None),
+        *options.settings,
     ]

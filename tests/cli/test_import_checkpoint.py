@@ -98,7 +98,7 @@ def test_export_and_back(command, imported, clip_folder, mdmf_tensors, tmp_path)
     assert file.stat().st_mode & 0o777 == imported.stat().st_mode & 0o666
 
     command("import", file, again, "--encoder", clip_folder, "--variant=corrected")
-    (_, one), (config, other) = read_checkpoint(imported), read_checkpoint(again)
+    (_, one, _), (config, other, _) = read_checkpoint(imported), read_checkpoint(again)
     jax.tree.map(np.testing.assert_array_equal, one, other)
     assert (config.variant, config.head.text_token) == ("corrected", "text")
 

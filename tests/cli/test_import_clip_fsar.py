@@ -36,7 +36,7 @@ def imported(command, clip_fsar_tensors, clip_folder, tmp_path):
 
 
 def test_checkpoint(imported, clip_fsar_tensors):
-    config, params = read_checkpoint(imported)
+    config, params, _ = read_checkpoint(imported)
     assert (config.variant, config.method) == ("reference", "clip_fsar")
     assert (config.encoder.normalise, config.data.flip) == ("clip", False)
     head = config.head

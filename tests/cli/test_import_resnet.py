@@ -75,7 +75,7 @@ def test_own_folder(command, fails, clip, tmp_path):
 
 
 def test_checkpoint(imported, clip, mdmf_resnet_tensors):
-    config, params = read_checkpoint(imported)
+    config, params, _ = read_checkpoint(imported)
     assert config.encoder.path == str(clip)
     assert (config.data.crop, config.data.resize, config.head.hidden) == (32, 36, 64)
     tower, tensors = params["encoder"]["vision_model"], mdmf_resnet_tensors

@@ -15,8 +15,9 @@ from mdmf_jax.weights.torch_format.legacy import LegacyFormat
 from mdmf_jax.weights.torch_format.objects import ScriptObject, StorageRef, TensorRef
 from mdmf_jax.weights.torch_format.zip import ZipFormat
 
-# Where training programs put the state dict: CLIP-MDMF, CLIP-FSAR, open_clip and others.
-WRAPPERS = ("model_state_dict", "model_state", "state_dict")
+# Where training programs put the state dict: CLIP-MDMF, CLIP-FSAR, open_clip,
+# Task-Adapter++ and others.
+WRAPPERS = ("model_state_dict", "model_state", "state_dict", "state")
 
 MAX_DEPTH = 100  # of containers in each other
 MAX_MODULES = 10_000
