@@ -172,7 +172,7 @@ def whole_folder(
             temporary.mkdir(parents=True)
             yield temporary
             _sync_all(temporary)
-            _put_in_place(temporary, place)
+            put_in_place(temporary, place)
             _sync(place.parent)
         except UserError as problem:  # about a file in it: the temporary name would say nothing
             raise type(problem)(str(problem).replace(str(temporary), str(name))) from problem
@@ -272,8 +272,10 @@ def _beside(place: pathlib.Path) -> pathlib.Path:
     return place.with_name(f".{place.name[:100]}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
 
 
-def _put_in_place(temporary: pathlib.Path, place: pathlib.Path) -> None:
-    if not place.exists() or is_empty(place):
+def put_in_place(temporary: pathlib.Path, place: pathlib.Path) -> None:
+    """Renames what was written whole, after its content is on the disk; an old folder goes."""
+    _sync(temporary)
+    if not place.exists() or place.is_file() or is_empty(place):
         os.replace(temporary, place)
         return
     os.replace(place, old := _beside(place))

@@ -1,6 +1,5 @@
 """Many videos to features, one bad file at a time."""
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -8,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mdmf_jax import files
 from mdmf_jax.classifier.clips import BadVideo, Clip, ClipReader
 from mdmf_jax.classifier.windows import Window
 from mdmf_jax.data.transforms.geometry import resize_short_side
@@ -82,7 +82,7 @@ def picture(clip: np.ndarray) -> np.ndarray:
 
 def digest(clips: np.ndarray) -> str:
     """Names pixels uint8 [V, T, H, W, 3] by their content, wherever they came from."""
-    return hashlib.sha256(repr(clips.shape).encode() + clips.tobytes()).hexdigest()[:32]
+    return files.sha256((repr(clips.shape).encode(), clips.tobytes()))[:32]
 
 
 def _good(results: Iterator[Clip | BadVideo], done: Encoded, on_error: str) -> Iterator[Clip]:

@@ -66,9 +66,8 @@ def fetch_file(address: str, place: Path, *, sha256: str, size: int, advice: str
                 return
             with part.open("ab") as file:
                 _fill(file, address, size, place.name, advice)
-                os.fsync(file.fileno())
             _check(part, address, sha256)
-            os.replace(part, place)
+            files.put_in_place(part, place)
 
 
 @contextlib.contextmanager

@@ -43,7 +43,7 @@ def test_results_table():
     untrained = METRICS | {"accuracy": 0.2, "prompt_accuracy": None}
     results = {"test": {"5way_1shot": METRICS}, "untrained": {"5way_1shot": untrained}}
     text = printed(tables.results_table(results))
-    for part in ("5-way 1-shot", "62.5% ± 1.2", "20.0% ± 1.2", "40.0%", "1000 episodes"):
+    for part in ("5-way 1-shot", "62.5% ± 1.2", "20.0% ± 1.2", "40.0%", "1,000 episodes"):
         assert part in text
     assert "-" in printed(tables.results_table({"test": {"5way_1shot": METRICS}}))
 

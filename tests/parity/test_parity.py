@@ -34,7 +34,7 @@ def marked(path):
     return pytest.param(path, marks=pytest.mark.slow if slow else ())
 
 
-@pytest.mark.parametrize("settings", map(marked, CASES), ids=lambda path: path.stem)
+@pytest.mark.parametrize("settings", [marked(case) for case in CASES], ids=lambda path: path.stem)
 def test_agrees_with_the_published_code(settings):
     rows = list(check.check(settings))
     assert rows

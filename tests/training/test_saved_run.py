@@ -71,7 +71,13 @@ def test_a_classifier_of_it_answers_as_then():
     queries = [frames(name, seed) for name in COLOURS for seed in (200, 201, 202)]
     logits, *_ = classifier._logits(queries, "raise")
     np.testing.assert_allclose(logits, ANSWERS["mdmf"]["logits"], rtol=1e-5, atol=1e-5)
-    assert classifier.predict(queries).tolist() == ANSWERS["mdmf"]["labels"]
+    # The six clips do not show that it learnt anything, so that no answer is given today.
+    assert classifier.verdict_.word != "works"
+    best = [classifier.classes_[place] for place in logits.argmax(1)]
+    then = ANSWERS["mdmf"]["labels"]
+    assert [b for b, label in zip(best, then, strict=True) if label != "unknown"] == [
+        label for label in then if label != "unknown"
+    ]
 
 
 def test_its_settings_have_their_names_of_today(opened):

@@ -33,13 +33,15 @@ def attention(
     if implementation == "auto":
         implementation = "cudnn" if _suits_cudnn(query) and cudnn_works() else "xla"
     chosen = cast(Literal["xla", "cudnn"], implementation)  # which JAX checks
+    if query.dtype == jnp.float16 and chosen == "xla":  # whose CPU has no such products
+        whole = (x.astype(jnp.float32) for x in (query, key, value))
+        return attention(*whole, causal=causal, there=there, implementation=chosen).astype(
+            query.dtype
+        )
     mask = None if there is None else there[:, None, None]  # [N, heads, L, keys]
-    dtype = query.dtype
-    if dtype == jnp.float16 and chosen == "xla":  # whose CPU has no such products
-        query, key, value = (x.astype(jnp.float32) for x in (query, key, value))
     return jax.nn.dot_product_attention(
         query, key, value, mask=mask, is_causal=causal, implementation=chosen
-    ).astype(dtype)
+    )
 
 
 def _suits_cudnn(query: jax.Array) -> bool:

@@ -250,7 +250,9 @@ def test_the_classifier_reads_modalities_too():
 
 
 def test_wrong_pictures_and_names_are_refused(monkeypatch):
-    with pytest.raises(ConfigError, match="modality 'depth' is unknown; known: rgb, inverse"):
+    with pytest.raises(
+        ConfigError, match="modality 'depth' is unknown; known: rgb, dense, inverse"
+    ):
         loader(("rgb", "depth"))
     with pytest.raises(ConfigError, match="no modality is named"):
         loader(())
