@@ -110,6 +110,7 @@ def test_same_seed_same_numbers_and_resuming_changes_nothing(finished_run, setti
         train(settings, tmp_path)
 
 
+@pytest.mark.slow
 def test_another_seed_gives_other_numbers(finished_run, settings, tmp_path):
     settings.seed, settings.train.steps, settings.eval.shots = 1, 1, (1,)
     _, history = train(settings, tmp_path)
@@ -124,6 +125,7 @@ def test_no_steps_test_the_untrained_head(settings, tmp_path):
     assert results["test"] == results["untrained"]
 
 
+@pytest.mark.slow
 def test_reference_variant_with_frozen_encoder(settings, tmp_path):
     settings.variant, settings.train.freeze = "reference", ("^encoder/",)
     settings.train.update(steps=2, validate_every=1)

@@ -15,6 +15,7 @@ from mdmf_jax.models.encoders.clip.vision import CLIPVision
 pytestmark = pytest.mark.optimised
 
 
+@pytest.mark.slow
 def test_the_plain_vit_is_the_same_function():
     vision = VisionConfig(16, 24, 2, 4, image_size=12, patch_size=4)
     module = CLIPVision(CLIPConfig(vision, TextConfig(8, 16, 1, 2), 6))

@@ -36,7 +36,8 @@ VIDEOS = {"data.dataset", "data.root", "data.source", "data.protocol", "data.spl
 FREE = {
     "train.steps", "train.log_every", "train.on_nan", "train.max_skipped", "train.model_devices",
     "train.shard_params", "train.micro_batch", "train.remat", "encoder.attention", "data.root",
-    "data.loader", "data.workers", "data.cache", "train.profile_from", "train.profile_steps", "data.groups",
+    "data.loader", "data.workers", "data.cache", "train.profile_from", "train.profile_steps",
+    "data.groups",
 }  # fmt: skip
 # Where adding one or taking another text would not do.
 OTHER = {

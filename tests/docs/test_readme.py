@@ -38,6 +38,7 @@ def test_what_is_not_public_is_found():
     assert used(code) == {"ops", "model.x", "y"}
 
 
+@pytest.mark.slow
 def test_the_model_of_the_readme_answers(capsys):
     """All videos are alike, so that every query gets the same answer."""
     code = next(block for block in BLOCKS if "FewShotModel(" in block)

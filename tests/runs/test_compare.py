@@ -139,6 +139,7 @@ def test_compare_configs_and_a_checkpoint(config_file, run, made, tmp_path, monk
         assert file.read_bytes() == (tmp_path / "out" / file.name).read_bytes()
 
 
+@pytest.mark.slow
 def test_training_first_with_several_rates(config_file, tmp_path, capsys):
     argv = [
         "compare",

@@ -33,6 +33,7 @@ def test_a_damaged_newest_checkpoint_stops_the_run(damaged_run, settings):
         train_and_evaluate(from_config_dict(settings), damaged_run, Console(quiet=True))
 
 
+@pytest.mark.slow
 def test_the_one_before_is_used_if_the_user_says_so(damaged_run, finished_run, settings):
     settings.checkpoint.on_corrupt = "fallback"
     config, out = from_config_dict(settings), io.StringIO()

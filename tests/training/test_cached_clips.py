@@ -25,6 +25,7 @@ def settings_cached(settings):
     return settings
 
 
+@pytest.mark.slow
 def test_episodes_take_stored_clips_of_the_same_videos(settings_cached):
     run = make_run(from_config_dict(settings_cached))
     params = run.trainer.new_state().params

@@ -70,6 +70,7 @@ def test_bfloat16_files_are_read(folder):
     assert same(load_clip(folder).params, rounded)
 
 
+@pytest.mark.slow
 def test_transformers_reads_our_folder_and_computes_the_same(folder):
     transformers = pytest.importorskip("transformers")
     if not hasattr(transformers, "FlaxCLIPModel"):

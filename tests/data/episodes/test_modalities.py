@@ -250,9 +250,7 @@ def test_the_classifier_reads_modalities_too():
 
 
 def test_wrong_pictures_and_names_are_refused(monkeypatch):
-    with pytest.raises(
-        ConfigError, match="modality 'depth' is unknown; known: rgb, dense, inverse"
-    ):
+    with pytest.raises(ConfigError, match="'depth' is unknown; known: rgb, dense, inverse"):
         loader(("rgb", "depth"))
     with pytest.raises(ConfigError, match="no modality is named"):
         loader(())

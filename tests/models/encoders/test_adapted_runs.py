@@ -52,6 +52,7 @@ def params_of(config, folder):
     return flatten_dict(before, sep="/"), flatten_dict(after, sep="/")
 
 
+@pytest.mark.slow
 def test_lora_from_training_to_export(tiny, videos, tmp_path):
     config = config_of("clip_fsar", tiny, tmp_path, LORA)
     results, history = train(config, tmp_path / "whole")

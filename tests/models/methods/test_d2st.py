@@ -148,6 +148,7 @@ def use(folder, videos, tmp_path):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_from_training_to_an_exported_model(tiny, videos, tmp_path):
     config = from_config_dict(settings_of("method=d2st", tiny, tmp_path))
     assert config.encoder_name == "d2st"

@@ -47,6 +47,7 @@ def params_of(config, folder):
     return flatten_dict(before, sep="/"), flatten_dict(after, sep="/")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["clip_spm", pytest.param("emp_net", marks=pytest.mark.slow)])
 def test_from_training_to_export(method, tiny, videos, tmp_path):
     config = config_of(method, tiny, tmp_path)

@@ -87,6 +87,7 @@ def check_leave_one_out(fitted):
     np.testing.assert_allclose(foreign[0], found[0], rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attention", ["support", pytest.param("none", marks=pytest.mark.slow)])
 def test_corrected_forms_go_through_everything(attention, tiny, videos, tmp_path):
     options = {"encoder.task_attention": attention, "task_adapter_pp.cross_norm": True}

@@ -179,6 +179,7 @@ def train(config, folder):
     return train_and_evaluate(config, folder, Console(file=io.StringIO()))
 
 
+@pytest.mark.slow
 def test_from_training_to_an_exported_model(tiny, videos, tmp_path):
     config = config_of(tiny, tmp_path)
     assert config.encoder_name == "ts_fsar"

@@ -174,7 +174,9 @@ BREAKS = {
 }
 
 
-@pytest.mark.parametrize("name", FREEZE)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n != "the first blocks")) for n in FREEZE]
+)
 def test_a_partly_frozen_tower_has_loops_that_are_wholly_trained_or_not(name, tower):
     freeze, (breaks, loops) = FREEZE[name], BREAKS[name]
     settings = ModelSettings("mean_pool", MeanPoolConfig(), "clip", CLIPOptions(), FRAMES)
