@@ -39,7 +39,8 @@ compare-demo: $(VENV)/installed
 
 # Frozen and adapted towers with the same steps, episodes and seeds; adapted ones see pixels. Rate
 # 1e-3, but for CLIP-SPM, which trains the whole image tower.
-ADAPTED := --config.train.steps=100 --config.train.episodes_per_step=4 --config.train.validate_every=100
+ADAPTED := --config.train.steps=50 --config.train.episodes_per_step=4 --config.train.validate_every=50 \
+  --config.train.validate_episodes=100
 compare-adapted: $(VENV)/installed
 	$(BIN)/python -m mdmf_jax compare \
 	  $(DEMO)=mdmf,train.cached_clips=8 "--config=mdmf, LoRA=demo:method=mdmf,adapter=lora" \

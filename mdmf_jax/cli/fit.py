@@ -25,7 +25,7 @@ and, far better, with a run of mdmf train --config=demo --workdir=runs/demo:
 
 A video is a file or a folder of images: SUPPORT/CLASS/VIDEO. Classes may have any number of
 videos, from 1 on. The text that stands for a class is its folder's name in words, unless
---prompt says another. It is told how many of the videos are recognised when they are left out,
+--prompt says another. The command tells how many videos are recognised when they are left out,
 and, in the report, which; where that is no more than chance, all answers of the model are
 'unknown'. --out may be the folder of an older model, which is then replaced.
 """

@@ -165,9 +165,8 @@ def main(arguments: list[str]) -> int:
     rows = []
     for case in cases:
         for row in check(case):
-            print(
-                f"{row.case:44} {row.quantity:58} {row.error:9.1e} {row.tolerance:7.0e} {row.verdict}"
-            )
+            numbers = f"{row.error:9.1e} {row.tolerance:7.0e}"
+            print(f"{row.case:44} {row.quantity:58} {numbers} {row.verdict}")
             rows.append(row)
     failed = sum(not row.passed for row in rows)
     beyond = sum(row.verdict == "rounding" for row in rows)
