@@ -4,6 +4,7 @@
 # make demo-people   recognise what generated people do: the motion encoder against what needs no learning
 # make test   run the tests; make test-slow runs those that take more than a minute
 # make test-wheel   build the wheel, install it into an empty environment and use it elsewhere
+# make parity   compare with every stored number of the published programs
 # make soak   kill training runs (kill -9, SIGTERM) and check that they go on
 # make fuzz   feed the parsers with damaged and hostile inputs for ten minutes
 # make lint   check style; make types checks types; make hooks has both checked at each commit
@@ -21,7 +22,7 @@ PACKAGES := $(if $(filter 3.11,$(VERSION)),-r requirements.lock,-e .[dev])
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --durations=25
 
-.PHONY: demo compare-demo compare-adapted demo-people test test-wheel test-slow soak fuzz lint types hooks
+.PHONY: demo compare-demo compare-adapted demo-people test test-wheel test-slow parity soak fuzz lint types hooks
 demo: $(VENV)/installed
 	$(BIN)/python -m mdmf_jax train --config=demo --workdir=runs/demo
 
@@ -60,6 +61,9 @@ test: $(VENV)/installed
 
 test-wheel: $(VENV)/installed
 	$(BIN)/python -m pytest -m wheel tests/cli/test_wheel.py
+
+parity: $(VENV)/installed
+	$(BIN)/python tests/parity/check.py
 
 test-slow: $(VENV)/installed
 	$(PYTEST) -m slow

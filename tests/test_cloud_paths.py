@@ -325,6 +325,7 @@ def test_lists_are_read(folder, cache, videos):
         load_split(videos / "test", str(folder), "val")
 
 
+@pytest.mark.slow
 def test_a_run_is_trained_resumed_and_evaluated(folder, settings, finished_run):
     """Orbax writes through gcsfs and tensorstore, and both go to the emulator.
 

@@ -209,7 +209,7 @@ def test_train_resume_and_evaluate(name, tiny, tmp_path):
     assert bool(stored) == (name != "task")
 
 
-@pytest.mark.parametrize("name", ["temporal", "two_streams"])
+@pytest.mark.parametrize("name", [pytest.param("temporal", marks=pytest.mark.slow), "two_streams"])
 def test_fit_save_load_and_export(name, tiny, videos, tmp_path):
     train(config_of(name, tiny, tmp_path), tmp_path / "run")
     fitted = FewShotClassifier.from_pretrained(tmp_path / "run").fit(videos / "test")

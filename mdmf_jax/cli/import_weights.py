@@ -113,6 +113,7 @@ def _checkpoint(source: "Source", options: argparse.Namespace) -> tuple[Writer, 
     sized = ("--config.data.crop=", "--config.data.resize=")
     if not options.config and not any(text.startswith(sized) for text in options.settings):
         config = checkpoint.fit_frames(config, sizes)
+    checkpoint.check_fit(config, 1)  # before the tensors, whose sizes depend on the settings
     params = published.load(source.tensors, sizes, config.encoder, config.head, origin=origin)
     classes = checkpoint.train_classes(params)
     params = checkpoint.own_params(params, checkpoint.check_fit(config, classes), origin)

@@ -66,6 +66,7 @@ def test_evaluation(imported, videos):
     assert 0 <= results["accuracy"] <= 1
 
 
+@pytest.mark.slow
 def test_training_goes_on(command, published, repository, tiny, tmp_path, capsys):
     """With a learning rate of 0, the parameters stay as they were."""
     changed = tiny | {"train.learning_rate": 0.0, "mdmf.hidden": 20, "train.steps": 2}

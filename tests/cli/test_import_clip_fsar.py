@@ -65,6 +65,7 @@ def test_export(command, imported, clip_fsar_tensors, tmp_path):
         np.testing.assert_array_equal(tensor, clip_fsar_tensors[name])
 
 
+@pytest.mark.slow
 def test_training(tiny, tmp_path):
     settings = common.get_config("method=clip_fsar")
     settings.update_from_flattened_dict(tiny)

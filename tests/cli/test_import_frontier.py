@@ -35,7 +35,10 @@ def published_tensors(method):
     return form, {name: np.asarray(x) for name, x in form.state_dict(params).items()}
 
 
-@pytest.mark.parametrize("method", WRAPPERS)
+@pytest.mark.parametrize(
+    "method",
+    [pytest.param(n, marks=[pytest.mark.slow] * (n != "task_adapter_pp")) for n in WRAPPERS],
+)
 def test_import_and_export(method, command, tmp_path):
     form, tensors = published_tensors(method)
     path = write_state_dict(tmp_path / "checkpoint.pt", tensors, WRAPPERS[method])

@@ -15,13 +15,23 @@ import mdmf_case  # noqa: E402
 pytestmark = pytest.mark.optimised
 FOLDERS = ("heads", "mdmf", "ts_fsar", "d2st_adapter", "task_adapter_pp", "clip_spm", "emp_net")
 CASES = check.find_cases([HERE / folder for folder in FOLDERS])
-# Of the larger kinds these are quick; the others are slow tests.
+# Of the larger kinds these are quick. The others are slow tests; `make parity` runs all.
 QUICK = {
-    "clip_spm": ("vit_eval_5way_1shot", "vit_train_5way_1shot"),
+    "mdmf": (
+        "rn50_eval_5way_1shot",
+        "vit_eval_5way_1shot",
+        "vit_eval_5way_5shot",
+        "vit_eval_depth2",
+        "vit_eval_no_pps",
+        "vit_eval_single_direction",
+        "vit_train_5way_1shot",
+        "vit_train_forced_prompts",
+    ),
+    "clip_spm": ("vit_eval_5way_1shot",),
     "d2st_adapter": ("grid_sample_inside_and_outside", "vit_eval_5way_1shot"),
     "emp_net": ("eval_5way_1shot",),
-    "task_adapter_pp": ("eval_5way_1shot", "train_corrected_5way_1shot"),
-    "ts_fsar": ("eval_5way_1shot", "init_from_clip", "text_bank", "train_5way_1shot"),
+    "task_adapter_pp": ("eval_5way_1shot",),
+    "ts_fsar": ("eval_5way_1shot", "init_from_clip", "text_bank"),
 }
 
 

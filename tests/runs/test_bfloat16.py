@@ -54,6 +54,7 @@ def rounded(x):
     return np.asarray(x).astype(jnp.bfloat16).astype(np.float32)
 
 
+@pytest.mark.slow
 def test_the_evaluation_computes_in_bfloat16(opened, expected, clips):
     """It gives other features than float32, by what bfloat16 rounds away."""
     settings = opened.model.settings

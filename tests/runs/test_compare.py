@@ -62,7 +62,7 @@ def made(small):
 def run(made, tmp_path_factory):
     """A run's folder with a checkpoint."""
     begun, folder = made["cross_transformer"], tmp_path_factory.mktemp("run") / "ct"
-    write_checkpoint(folder, begun.config, begun.trainer.new_state().params)
+    write_checkpoint(folder, begun.config, begun.trainer.new_state().params, 1)
     return folder
 
 

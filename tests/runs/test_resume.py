@@ -50,6 +50,7 @@ def test_the_one_before_is_used_if_the_user_says_so(damaged_run, finished_run, s
         np.testing.assert_array_equal(resumed, whole)
 
 
+@pytest.mark.slow
 def test_a_killed_evaluation_gives_the_same_report(finished_run, tmp_path, monkeypatch):
     run = shutil.copytree(finished_run.folder, tmp_path / "run")
     task, quiet = Task(episodes=60, shot=2), Console(quiet=True)

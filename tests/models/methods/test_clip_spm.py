@@ -61,6 +61,7 @@ def answer(episode, params):
     return answer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", CHANGES)
 def test_a_query_of_its_own_pool_has_an_answer_of_its_own(answer, kind):
     own = largest_change(lambda queries: answer(SMALL, queries).logits, kind)

@@ -93,7 +93,9 @@ def loops_in(function, *arguments):
     return [e.params["length"] for e in found if e.primitive.name == "scan"]
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", [pytest.param(n, marks=[pytest.mark.slow] * (n != "two sizes")) for n in CASES]
+)
 def test_loops_compute_what_blocks_in_a_row_do(case):
     groups, keep = CASES[case][3], CASES[case][2]
     shapes = shapes_of(stack(case))
