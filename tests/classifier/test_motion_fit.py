@@ -1,16 +1,14 @@
 """The motion encoder from fit to export, on generated people, and against the twenty lines."""
 
-import jaxtyping
 import numpy as np
 import pytest
+from whole_life import save_load_and_export
 
 from benchmarks.people_baselines import answers, change_map
 from mdmf_jax.classifier.classifier import FewShotClassifier
 from mdmf_jax.cli import main as cli
 from mdmf_jax.data.demo.people.dataset import people_clip
 from mdmf_jax.data.demo.store import encode_mp4
-from mdmf_jax.export.load_exported import load_exported
-from mdmf_jax.export.writer import export_path
 
 NAMES = ("waving", "clapping_overhead", "squatting", "circling_a_hand", "marching", "punching")
 ACTORS = 6
@@ -34,19 +32,7 @@ def test_fit_save_load_and_export(people, tmp_path):
     supports = {name: [people[name, a] for a in (0, 1)] for name in NAMES[:3]}
     fitted = FewShotClassifier.from_pretrained("motion").fit(supports)
     asked = [people[name, 3] for name in NAMES[:3]]
-    expected = fitted.predict_proba(asked)
-    fitted.save(tmp_path / "model")
-    loaded = FewShotClassifier.load(tmp_path / "model")
-    np.testing.assert_array_equal(loaded.predict_proba(asked), expected)
-    jaxtyping.config.update("jaxtyping_disable", True)  # it cannot read sizes left open
-    try:
-        export_path(tmp_path / "model", tmp_path / "exported")
-    finally:
-        jaxtyping.config.update("jaxtyping_disable", False)
-    clips = [fitted._reader.read(video).clips for video in asked]
-    together = {key: np.stack([clip[key][0] for clip in clips]) for key in clips[0]}
-    found = load_exported(tmp_path / "exported").predict_proba(together)
-    np.testing.assert_allclose(found, expected, atol=1e-4)
+    save_load_and_export(fitted, asked, tmp_path, atol=1e-4)
 
 
 def test_fit_takes_it_where_none_is_named(people, tmp_path, capsys):

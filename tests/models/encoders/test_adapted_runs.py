@@ -1,24 +1,20 @@
 """Adapters in CLIP with methods that know nothing of them, from training to export."""
 
-import dataclasses
 import io
 
 import jax
-import jaxtyping
-import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 from rich.console import Console
+from whole_life import moved, save_load_and_export, train, train_and_resume
 
 from configs import demo
 from mdmf_jax.classifier.classifier import FewShotClassifier
 from mdmf_jax.config.config import from_config_dict
 from mdmf_jax.config.defaults import get_config
 from mdmf_jax.evaluation.task import Task
-from mdmf_jax.export.load_exported import load_exported
-from mdmf_jax.export.writer import export_path
 from mdmf_jax.runs.evaluate import evaluate
-from mdmf_jax.runs.train import make_run, train_and_evaluate
+from mdmf_jax.runs.train import make_run
 from mdmf_jax.training.checkpoint import FOLDER, Checkpoints
 from mdmf_jax.training.optimizer import split_params
 
@@ -40,10 +36,6 @@ def config_of(method, tiny, tmp_path, changes):
     return from_config_dict(settings)
 
 
-def train(config, folder):
-    return train_and_evaluate(config, folder, Console(file=io.StringIO()))
-
-
 def params_of(config, folder):
     run = make_run(config)
     with Checkpoints(folder / FOLDER) as checkpoints:
@@ -55,18 +47,11 @@ def params_of(config, folder):
 @pytest.mark.slow
 def test_lora_from_training_to_export(tiny, videos, tmp_path):
     config = config_of("clip_fsar", tiny, tmp_path, LORA)
-    results, history = train(config, tmp_path / "whole")
-    half = dataclasses.replace(config, train=dataclasses.replace(config.train, steps=2))
-    _, first = train(half, tmp_path / "run")
-    again, second = train(config, tmp_path / "run")
-    assert first + second == history and again["test"] == results["test"]
-    start, one = params_of(config, tmp_path / "whole")
-    _, other = params_of(config, tmp_path / "run")
-    jax.tree.map(np.testing.assert_array_equal, one, other)
-    moved = {path for path in start if np.abs(start[path] - one[path]).max() > 0}
-    assert moved >= {p for p in start if p.endswith(("/up", "/down"))}
-    assert not any(p.startswith("encoder/") and "/adapter/" not in p for p in moved)
-    assert not any(p.endswith("basis") for p in moved)
+    start, end = train_and_resume(config, tmp_path)
+    changed = moved(start, end)
+    assert changed >= {p for p in start if p.endswith(("/up", "/down"))}
+    assert not any(p.startswith("encoder/") and "/adapter/" not in p for p in changed)
+    assert not any(p.endswith("basis") for p in changed)
 
     found = evaluate(
         Task(episodes=7), checkpoint=tmp_path / "run", console=Console(file=io.StringIO())
@@ -74,19 +59,7 @@ def test_lora_from_training_to_export(tiny, videos, tmp_path):
     assert found["episodes"] == 7
     fitted = FewShotClassifier.from_pretrained(tmp_path / "run").fit(videos / "test")
     asked = sorted((videos / "test").glob("*/*.mp4"))
-    expected = fitted.predict_proba(asked)
-    fitted.save(tmp_path / "model")
-    loaded = FewShotClassifier.load(tmp_path / "model")
-    np.testing.assert_array_equal(loaded.predict_proba(asked), expected)
-    jaxtyping.config.update("jaxtyping_disable", True)  # it cannot read sizes left open
-    try:
-        export_path(tmp_path / "model", tmp_path / "exported")
-    finally:
-        jaxtyping.config.update("jaxtyping_disable", False)
-    exported = load_exported(tmp_path / "exported")
-    clips = [fitted._reader.read(path).clips for path in asked]
-    found = exported.predict_proba(np.stack([clip["rgb"][0] for clip in clips]))
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    save_load_and_export(fitted, asked, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -104,10 +77,10 @@ def test_a_step_of_other_methods(method, changes, tiny, tmp_path):
     train(config, tmp_path / "run")
     start, end = params_of(config, tmp_path / "run")
     # After two steps what lies before the layer that begins at zero has moved as well.
-    moved = {path for path in start if np.abs(start[path] - end[path]).max() > 0}
+    changed = moved(start, end)
     own = {p for p in start if "/adapter/" in p and not p.endswith("basis")}
     own -= {p for p in own if "/text_model/" in p} if method == "trx" else set()
-    assert own and {p for p in moved if p.startswith("encoder/")} == own
+    assert own and {p for p in changed if p.startswith("encoder/")} == own
 
 
 def test_the_demo_trains_its_adapters():

@@ -1,25 +1,20 @@
 """D2ST-Adapter's matching: by hand, inductive, its losses; and a model's whole life."""
 
-import dataclasses
-import io
 from typing import Any
 
 import jax
-import jaxtyping
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
-from rich.console import Console
+from whole_life import moved, save_load_and_export, train, train_and_resume
 
 from mdmf_jax.classifier.classifier import FewShotClassifier
 from mdmf_jax.config.config import from_config_dict
 from mdmf_jax.config.defaults import get_config
 from mdmf_jax.errors import ConfigError
-from mdmf_jax.export.load_exported import load_exported
-from mdmf_jax.export.writer import export_path
 from mdmf_jax.models.encoders.resnet import ResNetSizes
 from mdmf_jax.models.methods.d2st import D2ST, D2STConfig
-from mdmf_jax.runs.train import make_run, train_and_evaluate
+from mdmf_jax.runs.train import make_run
 from mdmf_jax.training.checkpoint import FOLDER, Checkpoints
 from mdmf_jax.weights import torchvision
 
@@ -120,10 +115,6 @@ def settings_of(argument, tiny, tmp_path, **changes):
     return settings
 
 
-def train(config, folder):
-    return train_and_evaluate(config, folder, Console(file=io.StringIO()))
-
-
 def final(config, folder) -> dict[str, Any]:
     with Checkpoints(folder / FOLDER) as checkpoints:
         state = checkpoints.restore(4, make_run(config).trainer.abstract_state)
@@ -133,40 +124,19 @@ def final(config, folder) -> dict[str, Any]:
 def use(folder, videos, tmp_path):
     """Fits, saves, loads and exports the model of a run; all answer alike."""
     fitted = FewShotClassifier.from_pretrained(folder).fit(videos / "test")
-    asked = sorted((videos / "test").glob("*/*.mp4"))
-    expected = fitted.predict_proba(asked)
-    fitted.save(tmp_path / "model")
-    loaded = FewShotClassifier.load(tmp_path / "model")
-    np.testing.assert_array_equal(loaded.predict_proba(asked), expected)
-    jaxtyping.config.update("jaxtyping_disable", True)  # it cannot read sizes left open
-    try:
-        export_path(tmp_path / "model", tmp_path / "exported")
-    finally:
-        jaxtyping.config.update("jaxtyping_disable", False)
-    clips = [fitted._reader.read(path).clips["rgb"][0] for path in asked]
-    found = load_exported(tmp_path / "exported").predict_proba(np.stack(clips))
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    save_load_and_export(fitted, sorted((videos / "test").glob("*/*.mp4")), tmp_path)
 
 
 @pytest.mark.slow
 def test_from_training_to_an_exported_model(tiny, videos, tmp_path):
     config = from_config_dict(settings_of("method=d2st", tiny, tmp_path))
     assert config.encoder_name == "d2st"
-    half = dataclasses.replace(config, train=dataclasses.replace(config.train, steps=2))
-    results, history = train(config, tmp_path / "whole")
-    _, first = train(half, tmp_path / "run")
-    again, second = train(config, tmp_path / "run")
-    assert first + second == history and again["test"] == results["test"]
-    one, other = (final(config, tmp_path / name) for name in ("whole", "run"))
-    for path, leaf in one.items():
-        np.testing.assert_array_equal(leaf, other[path])
-    new = jax.device_get(make_run(config).trainer.new_state().params)
-    start: dict[str, Any] = flatten_dict(new, sep="/")
-    moved = {path for path in start if np.abs(start[path] - one[path]).max() > 0}
+    start, end = train_and_resume(config, tmp_path)
+    changed = moved(start, end)
     trained = ("adapter", "head/", "post_layernorm", "class_embedding")
-    assert moved <= {path for path in start if any(part in path for part in trained)}
+    assert changed <= {path for path in start if any(part in path for part in trained)}
     for part in (*trained, "neighbours", "space_attention/offset_out", "time_attention/q_proj"):
-        assert any(part in path for path in moved)
+        assert any(part in path for path in changed)
     assert list((tmp_path / "store").glob("*/*.features"))
     use(tmp_path / "run", videos, tmp_path)
 
@@ -192,8 +162,8 @@ def test_a_resnet_from_training_to_an_exported_model(tiny, videos, tmp_path):
     new = jax.device_get(make_run(config).trainer.new_state().params)
     start: dict[str, Any] = flatten_dict(new, sep="/")
     end = final(config, tmp_path / "run")
-    moved = {path for path in start if np.abs(start[path] - end[path]).max() > 0}
-    assert moved and all("/adapter" in path or path.startswith("head/") for path in moved)
+    changed = moved(start, end)
+    assert changed and all("/adapter" in p or p.startswith("head/") for p in changed)
     use(tmp_path / "run", videos, tmp_path)
 
 

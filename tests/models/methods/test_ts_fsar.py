@@ -1,25 +1,17 @@
 """TS-FSAR's head: inductive, any numbers of shots and queries, losses; and a model's whole life."""
 
-import dataclasses
-import io
-
 import jax
 import jax.numpy as jnp
-import jaxtyping
 import numpy as np
 import pytest
-from flax.traverse_util import flatten_dict
-from rich.console import Console
+from whole_life import moved, save_load_and_export, train_and_resume
 
 from mdmf_jax.classifier.classifier import FewShotClassifier
 from mdmf_jax.config.config import from_config_dict
 from mdmf_jax.config.defaults import get_config
 from mdmf_jax.errors import ConfigError
-from mdmf_jax.export.load_exported import load_exported
-from mdmf_jax.export.writer import export_path
 from mdmf_jax.models.methods.ts_fsar import TSFSAR, TSFSARConfig
-from mdmf_jax.runs.train import make_run, train_and_evaluate
-from mdmf_jax.training.checkpoint import FOLDER, Checkpoints
+from mdmf_jax.runs.train import make_run
 
 WAY, SHOT, QUERIES, FRAMES, CLASSES = 3, 2, 4, 2, 5
 SHAPES = {
@@ -175,52 +167,23 @@ def config_of(tiny, tmp_path, **changes):
     return from_config_dict(settings)
 
 
-def train(config, folder):
-    return train_and_evaluate(config, folder, Console(file=io.StringIO()))
-
-
 @pytest.mark.slow
 def test_from_training_to_an_exported_model(tiny, videos, tmp_path):
     config = config_of(tiny, tmp_path)
     assert config.encoder_name == "ts_fsar"
-    half = dataclasses.replace(config, train=dataclasses.replace(config.train, steps=2))
-    results, history = train(config, tmp_path / "whole")
-    _, first = train(half, tmp_path / "run")
-    again, second = train(config, tmp_path / "run")
-    assert first + second == history and again["test"] == results["test"]
-    run = make_run(config)
-    params = []
-    for folder in ("whole", "run"):
-        with Checkpoints(tmp_path / folder / FOLDER) as checkpoints:
-            state = checkpoints.restore(4, run.trainer.abstract_state)
-        params.append(flatten_dict(jax.device_get(state.params), sep="/"))
-    for path, leaf in params[0].items():
-        np.testing.assert_array_equal(leaf, params[1][path])
-    start = flatten_dict(jax.device_get(run.trainer.new_state().params), sep="/")
-    moved = {path for path in start if np.abs(start[path] - params[0][path]).max() > 0}
+    start, end = train_and_resume(config, tmp_path)
+    changed = moved(start, end)
     trained = {path for path in start if path.startswith("head/") or "adapter" in path}
-    assert moved <= trained
+    assert changed <= trained
     # The gradient of a key's bias is zero but for rounding.
-    assert {path for path in trained - moved if not path.endswith("k_proj/bias")} == set()
+    assert {path for path in trained - changed if not path.endswith("k_proj/bias")} == set()
     assert list((tmp_path / "store").glob("*/*.features"))
 
     fitted = FewShotClassifier.from_pretrained(tmp_path / "run").fit(videos / "test")
     asked = sorted((videos / "test").glob("*/*.mp4"))
-    expected = fitted.predict_proba(asked)
     told = fitted.explain(asked[0])
     assert told["label"] in fitted.classes_ and told["similarity"]["frames"].shape == (2, 2)
-    fitted.save(tmp_path / "model")
-    loaded = FewShotClassifier.load(tmp_path / "model")
-    np.testing.assert_array_equal(loaded.predict_proba(asked), expected)
-    jaxtyping.config.update("jaxtyping_disable", True)  # it cannot read sizes left open
-    try:
-        export_path(tmp_path / "model", tmp_path / "exported")
-    finally:
-        jaxtyping.config.update("jaxtyping_disable", False)
-    exported = load_exported(tmp_path / "exported")
-    clips = [fitted._reader.read(path).clips for path in asked]
-    found = exported.predict_proba(np.stack([clip["rgb"][0] for clip in clips]))
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    save_load_and_export(fitted, asked, tmp_path)
 
 
 def test_another_encoder_does_not_make_its_features(tiny, tmp_path):
