@@ -53,8 +53,8 @@ def own_params(params: Mapping[str, Any], model: FewShotModel, origin: str) -> P
       WeightsError: the text tower is not that of the encoder.
     """
     held = flatten_dict(model.shapes["encoder"])
-    fixed = flatten_dict(model.fixed)
-    given = flatten_dict(params["encoder"])
+    fixed: dict[tuple[str, ...], Any] = flatten_dict(model.fixed)
+    given: dict[tuple[str, ...], Any] = flatten_dict(params["encoder"])
     for path in given.keys() - held.keys():
         theirs = fixed.get(path)
         # Published files hold it in half precision.
