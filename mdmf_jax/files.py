@@ -171,9 +171,7 @@ def whole_folder(
         try:
             temporary.mkdir(parents=True)
             yield temporary
-            _sync_all(temporary)
             put_in_place(temporary, place)
-            _sync(place.parent)
         except UserError as problem:  # about a file in it: the temporary name would say nothing
             raise type(problem)(str(problem).replace(str(temporary), str(name))) from problem
         finally:
@@ -273,8 +271,16 @@ def _beside(place: pathlib.Path) -> pathlib.Path:
 
 
 def put_in_place(temporary: pathlib.Path, place: pathlib.Path) -> None:
-    """Renames what was written whole, after its content is on the disk; an old folder goes."""
-    _sync(temporary)
+    """Renames what was written whole, once it is on the disk; an older folder goes."""
+    if temporary.is_dir():
+        _sync_all(temporary)
+    else:
+        _sync(temporary)
+    _rename(temporary, place)
+    _sync(place.parent)
+
+
+def _rename(temporary: pathlib.Path, place: pathlib.Path) -> None:
     if not place.exists() or place.is_file() or is_empty(place):
         os.replace(temporary, place)
         return

@@ -32,14 +32,20 @@ def train_and_resume(config, folder):
     _, first = train(half, folder / "run")
     again, second = train(config, folder / "run")
     assert first + second == history and again["test"] == results["test"]
-    run, found = make_run(config), []
-    for name in ("whole", "run"):
-        with Checkpoints(folder / name / FOLDER) as checkpoints:
-            state = checkpoints.restore(steps, run.trainer.abstract_state)
-        found.append(flatten_dict(jax.device_get(state.params), sep="/"))
-    for path, leaf in found[0].items():
-        np.testing.assert_array_equal(leaf, found[1][path], err_msg=path)
-    return flatten_dict(jax.device_get(run.trainer.new_state().params), sep="/"), found[0]
+    start, one = start_and_end(config, folder / "whole")
+    _, other = start_and_end(config, folder / "run")
+    for path, leaf in one.items():
+        np.testing.assert_array_equal(leaf, other[path], err_msg=path)
+    return start, one
+
+
+def start_and_end(config, folder):
+    """Parameters of a run at the start and at the end, by path."""
+    run = make_run(config)
+    with Checkpoints(folder / FOLDER) as checkpoints:
+        saved = checkpoints.restore(config.train.steps, run.trainer.abstract_state)
+    before, after = jax.device_get((run.trainer.new_state().params, saved.params))
+    return flatten_dict(before, sep="/"), flatten_dict(after, sep="/")
 
 
 def moved(start, end) -> set[str]:

@@ -227,7 +227,7 @@ class FewShotClassifier(Fitted):
         """
         stride = window / 8 if stride is None else stride
         check_window(window, stride)
-        warning = demo_warning(self._model, [video])
+        warning = demo_warning(self._model.settings.model.encoder, [video])
         self.notes_ = [warning] if warning else []
         calibration, frames = self.calibration_, timed_frames(video, rate)
         windows = cut_windows(frames, self._reader, window, stride)

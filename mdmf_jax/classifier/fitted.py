@@ -81,7 +81,8 @@ class Fitted:
     def _encode(self, videos, on_error: str, pictures: bool = False) -> Encoded:
         encoded = encode_videos(self._reader, self._model.stages, videos, on_error, pictures)
         self.skipped_, self.notes_ = encoded.skipped, encoded.notes
-        if warning := demo_warning(self._model, [videos[place] for place in encoded.kept]):
+        kept = [videos[place] for place in encoded.kept]
+        if warning := demo_warning(self._model.settings.model.encoder, kept):
             self.notes_ = [*self.notes_, warning]
         return encoded
 

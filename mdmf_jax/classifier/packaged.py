@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mdmf_jax.classifier.model import DEMO, Model
+from mdmf_jax.classifier.model import DEMO
 from mdmf_jax.data.demo.origin import looks_like_demo
 from mdmf_jax.weights.huggingface import demo_clip_path
 
@@ -14,17 +14,19 @@ def is_demo_clip(path: str) -> bool:
     return path == DEMO or (path != "" and Path(path).absolute() == demo_clip_path().absolute())
 
 
-def demo_warning(model: Model, videos: Sequence[Any]) -> str:
-    """A line if the model has the demo CLIP and the demo did not make the videos; or ""."""
-    if not is_demo_clip(str(getattr(model.settings.model.encoder, "path", ""))):
+def demo_warning(encoder: Any, videos: Sequence[Any]) -> str:
+    """A line if an encoder is the demo CLIP and the demo did not make the videos; or "".
+
+    Args:
+      encoder: its options.
+      videos: see `looks_like_demo`.
+    """
+    if not is_demo_clip(str(getattr(encoder, "path", ""))):
         return ""
-    strange = [video for video in videos if not looks_like_demo(video)]
-    return demo_line(len(strange), len(videos)) if strange else ""
-
-
-def demo_line(strange: int, count: int) -> str:
-    """The warning for `strange` of `count` videos."""
-    which = "the video is" if count == 1 else f"{strange} of {count} videos are"
+    strange = sum(not looks_like_demo(video) for video in videos)
+    if not strange:
+        return ""
+    which = "the video is" if len(videos) == 1 else f"{strange} of {len(videos)} videos are"
     return (
         f"the packaged demo CLIP has seen nothing but the demo's moving shapes, and {which} not "
         "of the demo: answers mean nothing there; give an encoder that was trained on real "

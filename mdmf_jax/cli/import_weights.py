@@ -99,7 +99,7 @@ def _clip(clip: "LoadedCLIP", options: argparse.Namespace) -> tuple[Writer, str]
 def _checkpoint(source: "Source", options: argparse.Namespace) -> tuple[Writer, str]:
     from mdmf_jax.config.load import load_config
     from mdmf_jax.runs import published_checkpoint as checkpoint
-    from mdmf_jax.training.build import pinned_config
+    from mdmf_jax.training.build import make_model, pinned_config
     from mdmf_jax.weights.published import PUBLISHED, check_image_tower
 
     if options.image_size:
@@ -107,16 +107,17 @@ def _checkpoint(source: "Source", options: argparse.Namespace) -> tuple[Writer, 
     assert source.method is not None  # what is no CLIP is a checkpoint of a method
     origin, published = options.source, PUBLISHED[source.method]
     config = pinned_config(load_config(options.config or DEFAULTS, _settings(source, options)))
-    sizes = checkpoint.encoder_sizes(config)
+    pretrained = checkpoint.read_encoder(config)
+    sizes = pretrained.config
     if published.backbone:
         check_image_tower(source.tensors, sizes, origin=origin, clip_path=config.encoder.path)
     sized = ("--config.data.crop=", "--config.data.resize=")
     if not options.config and not any(text.startswith(sized) for text in options.settings):
         config = checkpoint.fit_frames(config, sizes)
-    checkpoint.check_fit(config, 1)  # before the tensors, whose sizes depend on the settings
+    make_model(config, 1, pretrained)  # which says first what does not fit the encoder
     params = published.load(source.tensors, sizes, config.encoder, config.head, origin=origin)
     classes = checkpoint.train_classes(params)
-    params = checkpoint.own_params(params, checkpoint.check_fit(config, classes), origin)
+    params = checkpoint.own_params(params, make_model(config, classes, pretrained), origin)
     advice = f"test it with mdmf eval --checkpoint={options.folder} --data=VIDEOS"
     return lambda folder: checkpoint.write_checkpoint(folder, config, params, classes), advice
 

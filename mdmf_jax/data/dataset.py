@@ -1,7 +1,7 @@
 """The splits of a data set (train, val, test) as the settings of a run describe them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from mdmf_jax.data.episodes.grouped import grouped_episode_table
 from mdmf_jax.data.episodes.loading import ClipMaker, EpisodeLoader
 from mdmf_jax.data.episodes.test_clips import ClipRules
 from mdmf_jax.data.protocols import protocol as protocols
-from mdmf_jax.data.protocols.groups import read_groups
+from mdmf_jax.data.protocols.groups import Groups, read_groups
 from mdmf_jax.data.protocols.protocol import SPLITS
 from mdmf_jax.data.protocols.splits import Split, load_split
 from mdmf_jax.data.protocols.text_names import class_text_names
@@ -157,7 +157,11 @@ class Dataset:
         sizes = {"way": way, "shot": shot, "queries": queries, "seed": seed, "episodes": episodes}
         if not self._data.groups:
             return sample_episode_table(self.splits[split], **sizes)
-        return grouped_episode_table(self.splits[split], read_groups(self._data.groups), **sizes)
+        return grouped_episode_table(self.splits[split], self._groups, **sizes)
+
+    @cached_property
+    def _groups(self) -> Groups:
+        return read_groups(self._data.groups)
 
     def _clip_maker(self, split: str) -> ClipMaker:
         data = self._data

@@ -20,15 +20,15 @@ from mdmf_jax.training.optimizer import make_train_optimizer, split_params
 from mdmf_jax.training.restore import find, read_params, run_settings
 from mdmf_jax.training.state import TrainState
 from mdmf_jax.weights.overlay import merged
-from mdmf_jax.weights.pretrained import load_pretrained
+from mdmf_jax.weights.pretrained import Pretrained, load_pretrained
 from mdmf_jax.weights.published import PUBLISHED, Published, published_form
 
 # Short side of the frames for each pixel of the crop, as published: 256 for 224.
 RESIZE, CROP = 256, 224
 
 
-def encoder_sizes(config: Config) -> Any:
-    """Sizes of the encoder that `encoder.path` names; its files are read and checked.
+def read_encoder(config: Config) -> Pretrained:
+    """The encoder that `encoder.path` names; its files are read and checked.
 
     Raises:
       UserError: there is none, or it is damaged.
@@ -37,7 +37,7 @@ def encoder_sizes(config: Config) -> Any:
         raise ConfigError("--encoder is missing: the encoder that this checkpoint was trained from")
     found = load_pretrained(encoder_class(config.encoder_name).reads, config.encoder.path)
     assert found is not None  # every published method starts from files
-    return found.config
+    return found
 
 
 def train_classes(params: Mapping[str, Any]) -> int:
@@ -71,11 +71,6 @@ def fit_frames(config: Config, sizes: Any) -> Config:
     """The config with frames cropped to the encoder's images, and resized in proportion."""
     size = build_encoder(config.encoder_name, config.encoder, sizes).image_size
     return replace(config, data=replace(config.data, crop=size, resize=size * RESIZE // CROP))
-
-
-def check_fit(config: Config, classes: int) -> FewShotModel:
-    """The model of a config; ConfigError unless its frames and method fit the encoder."""
-    return make_model(config, classes)
 
 
 def write_checkpoint(folder: Path, config: Config, params: Mapping[str, Any], classes: int) -> None:

@@ -10,10 +10,9 @@ from typing import Any
 from rich.console import Console
 
 from mdmf_jax import files
-from mdmf_jax.classifier.packaged import demo_line, is_demo_clip
+from mdmf_jax.classifier.packaged import demo_warning
 from mdmf_jax.config.config import Config, to_dict
 from mdmf_jax.data.dataset import Dataset
-from mdmf_jax.data.demo.origin import looks_like_demo
 from mdmf_jax.data.episodes.batches import Batches
 from mdmf_jax.errors import CheckpointError
 from mdmf_jax.evaluation import provenance, tables
@@ -99,7 +98,7 @@ def train_and_evaluate(
     config = pinned_config(config)
     run = make_run(config)
     _check_episodes(run)
-    if warning := _demo_warning(run):
+    if warning := demo_warning(config.encoder, _foreign_videos(run)):
         console.print(f"warning: {warning}", highlight=False, soft_wrap=True)
     clock["prepare"] = time.monotonic()
     params, validation, history = train(run, workdir, console)
@@ -124,14 +123,12 @@ def train_and_evaluate(
     return results, history
 
 
-def _demo_warning(run: TrainRun) -> str:
-    """A line where the packaged demo CLIP is to see other videos than the demo's; or ""."""
-    data = run.config.data
-    if data.dataset == "demo" or not is_demo_clip(str(getattr(run.config.encoder, "path", ""))):
-        return ""
-    paths = [path for split in run.dataset.splits.values() for path in split.paths[:2]]
-    strange = [path for path in paths if not looks_like_demo(files.path(data.root) / path)]
-    return demo_line(len(strange), len(paths)) if strange else ""
+def _foreign_videos(run: TrainRun) -> list[files.AnyPath]:
+    """Two videos of each split, unless they are generated for the demo."""
+    data, splits = run.config.data, run.dataset.splits.values()
+    if data.dataset == "demo":
+        return []
+    return [files.path(data.root) / path for split in splits for path in split.paths[:2]]
 
 
 def train(

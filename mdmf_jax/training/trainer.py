@@ -152,4 +152,5 @@ class Trainer:
 
 def trained(config: Config):
     """Whether training changes the leaf at a path ("encoder/..."), as the settings say."""
-    return lambda path: not any(re.search(pattern, path) for pattern in config.frozen)
+    frozen = config.frozen
+    return lambda path: not any(re.search(pattern, path) for pattern in frozen)

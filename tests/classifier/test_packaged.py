@@ -10,13 +10,16 @@ from mdmf_jax.classifier.packaged import demo_warning, is_demo_clip
 from mdmf_jax.classifier.searching import search_folder
 from mdmf_jax.data.demo.dataset import demo_clip
 from mdmf_jax.data.demo.store import encode_mp4
-from mdmf_jax.runs.train import _demo_warning
+from mdmf_jax.runs.train import _foreign_videos
 from mdmf_jax.weights.huggingface import demo_clip_path
 
 
-def model_with(path):
-    encoder = SimpleNamespace(path=path)
-    return SimpleNamespace(settings=SimpleNamespace(model=SimpleNamespace(encoder=encoder)))
+def encoder_with(path):
+    return SimpleNamespace(path=path)
+
+
+def warning_of(run):
+    return demo_warning(run.config.encoder, _foreign_videos(run))
 
 
 @pytest.fixture
@@ -34,10 +37,10 @@ def test_it_is_known_by_name_and_by_folder(clip_folder):
 def test_only_videos_that_the_demo_did_not_make_are_warned_of(by_class, demo_video, clip_folder):
     real = by_class["test_red_box"][0]
     for path in ("packaged:demo", str(demo_clip_path())):
-        assert demo_warning(model_with(path), [demo_video]) == ""
-        line = demo_warning(model_with(path), [demo_video, real, real])
+        assert demo_warning(encoder_with(path), [demo_video]) == ""
+        line = demo_warning(encoder_with(path), [demo_video, real, real])
         assert "2 of 3 videos are not of the demo" in line and "\n" not in line
-    assert demo_warning(model_with(str(clip_folder)), [real]) == ""
+    assert demo_warning(encoder_with(str(clip_folder)), [real]) == ""
 
 
 def test_search_says_it(by_class, tmp_path):
@@ -55,13 +58,13 @@ def test_search_says_it(by_class, tmp_path):
 def test_train_says_it(videos, demo_video):
     def run(dataset, path, root, names):
         data = SimpleNamespace(dataset=dataset, root=str(root))
-        config = SimpleNamespace(data=data, encoder=SimpleNamespace(path=path))
+        config = SimpleNamespace(data=data, encoder=encoder_with(path))
         splits = {"train": SimpleNamespace(paths=names)}
         return SimpleNamespace(config=config, dataset=SimpleNamespace(splits=splits))
 
     names = ["train/train_red_box/0.mp4", "train/train_red_box/1.mp4", "not looked at"]
-    assert "2 of 2 videos" in _demo_warning(run("", "packaged:demo", videos, names))
-    assert _demo_warning(run("", "elsewhere", videos, names)) == ""
-    assert _demo_warning(run("demo", "packaged:demo", "", names)) == ""
+    assert "2 of 2 videos" in warning_of(run("", "packaged:demo", videos, names))
+    assert warning_of(run("", "elsewhere", videos, names)) == ""
+    assert warning_of(run("demo", "packaged:demo", "", names)) == ""
     own = run("", "packaged:demo", demo_video.parent, [demo_video.name])
-    assert _demo_warning(own) == ""
+    assert warning_of(own) == ""

@@ -8,17 +8,16 @@ import jax.numpy as jnp
 
 from mdmf_jax.config.fields import setting
 from mdmf_jax.errors import ConfigError
-from mdmf_jax.models.encoders.base import Features, Videos
+from mdmf_jax.models.encoders.base import Features
 from mdmf_jax.models.encoders.clip.config import ResNetConfig
-from mdmf_jax.models.encoders.clip.encoder import CLIPEncoder
-from mdmf_jax.models.encoders.clip.preprocess import normalise
-from mdmf_jax.models.layers.adapter import EpisodeSizes, TowerCall
+from mdmf_jax.models.encoders.clip.encoder import CLIPReader
+from mdmf_jax.models.layers.adapter import TowerCall
 from mdmf_jax.models.layers.reasoning import SpaceTimeBlock, ViewBlock, check_width
 
 READINGS = 3
 
 
-class EMPNetEncoder(CLIPEncoder):
+class EMPNetEncoder(CLIPReader):
     """CLIP's tower, frozen, and EMP-Net's views of a video (Wu et al., ECCV 2024).
 
     Its features of a video:
@@ -29,7 +28,7 @@ class EMPNetEncoder(CLIPEncoder):
     """
 
     @dataclass(frozen=True)
-    class Config(CLIPEncoder.Config):
+    class Config(CLIPReader.Config):
         """Options of EMP-Net's encoder."""
 
         blocks: tuple[int, ...] = setting(
@@ -72,17 +71,6 @@ class EMPNetEncoder(CLIPEncoder):
         self.adapter_token = ViewBlock()
         self.adapter_patch = ViewBlock()
         self.adapter_frame = ViewBlock()
-
-    def videos(
-        self,
-        videos: Videos,
-        texts: jax.Array | None = None,
-        *,
-        train: bool = False,
-        episode: EpisodeSizes | None = None,
-    ) -> Features:
-        found = self.from_pixels(normalise(videos["rgb"], self.options.normalise), train=train)
-        return {n: x.astype(jnp.float32) for n, x in found.items() if n in self.wanted}
 
     def from_pixels(self, pixels: jax.Array, *, train: bool = False) -> Features:
         """All features of videos of normalised pixels [N, T, S, S, 3].

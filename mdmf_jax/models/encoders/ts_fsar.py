@@ -11,10 +11,9 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from mdmf_jax.config.fields import setting
 from mdmf_jax.errors import ConfigError
-from mdmf_jax.models.encoders.base import Features, Videos
+from mdmf_jax.models.encoders.base import Features
 from mdmf_jax.models.encoders.clip.config import ResNetConfig, TowerConfig
-from mdmf_jax.models.encoders.clip.encoder import CLIPEncoder
-from mdmf_jax.models.encoders.clip.preprocess import normalise
+from mdmf_jax.models.encoders.clip.encoder import CLIPReader
 from mdmf_jax.models.encoders.ladder import (
     FRAME_HEADS,
     HEAD,
@@ -22,14 +21,14 @@ from mdmf_jax.models.encoders.ladder import (
     Ladder,
     TokenProjection,
 )
-from mdmf_jax.models.layers.adapter import EpisodeSizes, TowerCall
+from mdmf_jax.models.layers.adapter import TowerCall
 from mdmf_jax.ops.components import principal_part, resized
 from mdmf_jax.ops.distance_correlation import distance_correlation, patch_weights
 
 FEATURES = ("correlation", "class_tokens", "adapted_clip", "side_text")
 
 
-class TSFSAREncoder(CLIPEncoder):
+class TSFSAREncoder(CLIPReader):
     """CLIP's tower, frozen, and what TS-FSAR makes of the tokens after all of its blocks.
 
     Its features of a video, of which one float32 [T, M] is by far the largest:
@@ -41,7 +40,7 @@ class TSFSAREncoder(CLIPEncoder):
     """
 
     @dataclass(frozen=True)
-    class Config(CLIPEncoder.Config):
+    class Config(CLIPReader.Config):
         """Options of TS-FSAR's encoder."""
 
         side_width: int = setting(256, "width of the ladder, a multiple of 64", min=HEAD)
@@ -124,17 +123,6 @@ class TSFSAREncoder(CLIPEncoder):
                 f"ts_fsar needs a CLIP whose features are a multiple of {FRAME_HEADS}; "
                 f"this one's are {self.width}"
             )
-
-    def videos(
-        self,
-        videos: Videos,
-        texts: jax.Array | None = None,
-        *,
-        train: bool = False,
-        episode: EpisodeSizes | None = None,
-    ) -> Features:
-        found = self.from_pixels(normalise(videos["rgb"], self.options.normalise), train=train)
-        return {n: x.astype(jnp.float32) for n, x in found.items() if n in self.wanted}
 
     def from_pixels(self, pixels: jax.Array, *, train: bool = False) -> Features:
         """All features of videos of normalised pixels [N, T, S, S, 3]."""

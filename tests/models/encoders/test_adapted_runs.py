@@ -2,11 +2,10 @@
 
 import io
 
-import jax
 import pytest
 from flax.traverse_util import flatten_dict
 from rich.console import Console
-from whole_life import moved, save_load_and_export, train, train_and_resume
+from whole_life import moved, save_load_and_export, start_and_end, train, train_and_resume
 
 from configs import demo
 from mdmf_jax.classifier.classifier import FewShotClassifier
@@ -15,7 +14,6 @@ from mdmf_jax.config.defaults import get_config
 from mdmf_jax.evaluation.task import Task
 from mdmf_jax.runs.evaluate import evaluate
 from mdmf_jax.runs.train import make_run
-from mdmf_jax.training.checkpoint import FOLDER, Checkpoints
 from mdmf_jax.training.optimizer import split_params
 
 LORA = {
@@ -34,14 +32,6 @@ def config_of(method, tiny, tmp_path, changes):
     store = {"eval.feature_cache": str(tmp_path / "store"), "eval.shots": (1,)}
     settings.update_from_flattened_dict(tiny | store | {"eval.untrained": False} | changes)
     return from_config_dict(settings)
-
-
-def params_of(config, folder):
-    run = make_run(config)
-    with Checkpoints(folder / FOLDER) as checkpoints:
-        saved = checkpoints.restore(config.train.steps, run.trainer.abstract_state)
-    before, after = jax.device_get((run.trainer.new_state().params, saved.params))
-    return flatten_dict(before, sep="/"), flatten_dict(after, sep="/")
 
 
 @pytest.mark.slow
@@ -75,7 +65,7 @@ def test_lora_from_training_to_export(tiny, videos, tmp_path):
 def test_a_step_of_other_methods(method, changes, tiny, tmp_path):
     config = config_of(method, tiny, tmp_path, changes | {"train.steps": 2})
     train(config, tmp_path / "run")
-    start, end = params_of(config, tmp_path / "run")
+    start, end = start_and_end(config, tmp_path / "run")
     # After two steps what lies before the layer that begins at zero has moved as well.
     changed = moved(start, end)
     own = {p for p in start if "/adapter/" in p and not p.endswith("basis")}

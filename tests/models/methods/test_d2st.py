@@ -5,8 +5,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from flax.traverse_util import flatten_dict
-from whole_life import moved, save_load_and_export, train, train_and_resume
+from whole_life import moved, save_load_and_export, start_and_end, train, train_and_resume
 
 from mdmf_jax.classifier.classifier import FewShotClassifier
 from mdmf_jax.config.config import from_config_dict
@@ -15,7 +14,6 @@ from mdmf_jax.errors import ConfigError
 from mdmf_jax.models.encoders.resnet import ResNetSizes
 from mdmf_jax.models.methods.d2st import D2ST, D2STConfig
 from mdmf_jax.runs.train import make_run
-from mdmf_jax.training.checkpoint import FOLDER, Checkpoints
 from mdmf_jax.weights import torchvision
 
 CLASSES = 6
@@ -115,12 +113,6 @@ def settings_of(argument, tiny, tmp_path, **changes):
     return settings
 
 
-def final(config, folder) -> dict[str, Any]:
-    with Checkpoints(folder / FOLDER) as checkpoints:
-        state = checkpoints.restore(4, make_run(config).trainer.abstract_state)
-    return flatten_dict(jax.device_get(state.params), sep="/")
-
-
 def use(folder, videos, tmp_path):
     """Fits, saves, loads and exports the model of a run; all answer alike."""
     fitted = FewShotClassifier.from_pretrained(folder).fit(videos / "test")
@@ -159,10 +151,7 @@ def test_a_resnet_from_training_to_an_exported_model(tiny, videos, tmp_path):
     settings = settings_of("method=d2st,encoder=d2st_resnet", tiny, tmp_path, **changes)
     config = from_config_dict(settings)
     train(config, tmp_path / "run")
-    new = jax.device_get(make_run(config).trainer.new_state().params)
-    start: dict[str, Any] = flatten_dict(new, sep="/")
-    end = final(config, tmp_path / "run")
-    changed = moved(start, end)
+    changed = moved(*start_and_end(config, tmp_path / "run"))
     assert changed and all("/adapter" in p or p.startswith("head/") for p in changed)
     use(tmp_path / "run", videos, tmp_path)
 

@@ -134,3 +134,25 @@ class CLIPEncoder(Encoder):
                 number = int(match[1])
                 blocks[number] = blocks.get(number, frozenset()) | {(match[2], trained)}
         return tuple(n for n in blocks if n - 1 in blocks and blocks[n] != blocks[n - 1])
+
+
+class CLIPReader(CLIPEncoder):
+    """Base of encoders that read CLIP's tokens and make all their features of them.
+
+    They define `from_pixels`, whose features may be more than are stored.
+    """
+
+    def videos(
+        self,
+        videos: Videos,
+        texts: jax.Array | None = None,
+        *,
+        train: bool = False,
+        episode: EpisodeSizes | None = None,
+    ) -> Features:
+        found = self.from_pixels(normalise(videos["rgb"], self.options.normalise), train=train)
+        return {n: x.astype(jnp.float32) for n, x in found.items() if n in self.wanted}
+
+    def from_pixels(self, pixels: jax.Array, *, train: bool = False) -> Features:
+        """All features of videos of normalised pixels [N, T, S, S, 3]."""
+        raise TypeError(f"{type(self).__name__} makes no features of pixels")
